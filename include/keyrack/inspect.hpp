@@ -1,0 +1,119 @@
+// Looking at a segment without disturbing anyone: the picture behind `keyrack dump`, `top`, `stats` and `verify`.
+//
+// Everything is read through a read-only mapping: nothing is written, no session is taken, nobody waits. Each record
+// is consistent in itself; the whole was seen between `taken_from` and `taken_until`.
+#pragma once
+
+#include <keyrack/errors.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace keyrack {
+
+enum class LockState {
+  held,
+  stale,        ///< its lease is past; the next asker takes it
+  abandoned,    ///< its process died; the next asker takes it
+  idle,         ///< unlocked, kept for speed
+};
+
+/// held, stale, abandoned, idle.
+KEYRACK_API std::string_view to_string(LockState) noexcept;
+
+struct LockPicture {
+  std::string signature, signee;    ///< any bytes but NUL
+  std::int32_t level = 0;
+  LockState state = LockState::held;
+  bool process_bound = false;
+  std::uint64_t token = 0;
+  std::int32_t pid = 0;
+  std::optional<std::chrono::milliseconds> held_for;      ///< empty if idle, or not known (granted an instant ago)
+  std::optional<std::chrono::milliseconds> expires_in;    ///< empty without a lease; negative once stale
+  std::uint32_t waiters = 0;
+  std::uint32_t record = 0;    ///< index of its record
+};
+
+struct NamePicture {
+  std::string family, name;
+  bool free = false;
+  bool process_bound = false;
+  std::int32_t pid = 0;    ///< 0 while free
+  std::chrono::system_clock::time_point created_at, updated_at;
+};
+
+struct SessionPicture {
+  std::uint32_t slot = 0;
+  std::int32_t pid = 0;    ///< as the process sees itself
+  bool alive = false;
+  std::string command;
+  std::uint32_t locks_held = 0, names_held = 0;
+  std::chrono::system_clock::time_point attached_at;
+};
+
+struct WaiterPicture {
+  std::string signature, signee;
+  std::int32_t level = 0, pid = 0;
+  std::uint32_t session = 0;    ///< slot
+  std::chrono::milliseconds waited{};
+};
+
+/// Since the segment was created; counted by each process in its own words, without order between them.
+struct Counters {
+  std::uint64_t inserts = 0;        ///< keys given a record
+  std::uint64_t evictions = 0;      ///< records taken from an old key for a new one
+  std::uint64_t transfers = 0;      ///< locks taken from another signee
+  std::uint64_t refusals = 0;       ///< forbidden and timed out
+  std::uint64_t waits = 0;          ///< calls that slept
+  std::uint64_t deadlocks = 0;      ///< cycles broken
+  std::uint64_t recoveries = 0;     ///< dead sessions cleared up after
+};
+
+struct SegmentPicture {
+  std::string name;
+  std::uint32_t layout_version = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t used = 0;        ///< records that are not free: held, stale, abandoned, idle, names
+  std::uint32_t sessions = 0;    ///< attached now
+  std::uint32_t session_slots = 0, max_signature = 0, max_signee = 0;
+  std::uint64_t bytes = 0;
+  std::chrono::system_clock::time_point created_at;
+};
+
+struct Snapshot {
+  SegmentPicture segment;
+  std::vector<LockPicture> locks;          ///< in no order
+  std::vector<NamePicture> names;          ///< by family, then by number
+  std::vector<SessionPicture> sessions;    ///< alive, and dead with something left to clear up; by slot
+  std::vector<WaiterPicture> waiters;      ///< longest first
+  Counters counters;
+  std::chrono::system_clock::time_point taken_from, taken_until;
+};
+
+/// One invariant that does not hold.
+struct Finding {
+  std::string place;     ///< "record 17", "bucket 3", "header"
+  std::string what;      ///< what is wrong there
+  std::string remedy;    ///< what to do
+};
+
+/// A read-only view of a live segment. Not safe to use from two threads at once.
+class KEYRACK_API Inspector {
+ public:
+  virtual ~Inspector();
+  /// Errors: corrupt_segment.
+  virtual Result<Snapshot> snapshot(bool with_idle = false) const = 0;
+  /// Checks every invariant that holds at any instant, and on a quiet segment those that hold between calls, too.
+  virtual std::vector<Finding> verify() const = 0;
+};
+
+/// Errors: no_segment, permission_denied, incompatible_segment, corrupt_segment, bad_url for a name that no segment can
+/// have.
+KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view segment_name);
+
+}  // namespace keyrack
