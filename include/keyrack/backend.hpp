@@ -46,4 +46,4 @@ KEYRACK_API void register_backend(Backend);
 /// All that are registered, by protocol.
 KEYRACK_API std::vector<Backend> backends();
 
-}  // namespace keyrack
+}    // namespace keyrack

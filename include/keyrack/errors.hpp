@@ -18,23 +18,23 @@ namespace keyrack {
 /// Every error keyrack knows. Their std::error_code has the category "keyrack"; each also equals the std::errc named
 /// here, where there is one. Remedies are for the person who reads the log.
 enum class Errc {
-  forbidden = 1,         ///< held by somebody else, and no rule lets you take it. Wait (lock_for), or do other work.
-  bad_request,           ///< empty or over-long signature, signee, family or name; NUL inside. std::errc::invalid_argument
-  not_found,             ///< check(): no such lock.
-  in_use,                ///< try_acquire(), try_hold(): somebody has that name.
-  not_exist,             ///< try_acquire(), try_hold(): that name was never acquired.
-  timed_out,             ///< a bounded wait ran out. std::errc::timed_out
-  table_full,            ///< no room for another record; nothing was changed. Unlock something, or use a larger segment.
-  session_limit,         ///< no room for another attached process. Close one, or create the segment with more `sessions`.
-  bad_url,               ///< open_*(): the detail names the offending part. std::errc::invalid_argument
-  unknown_backend,       ///< open_*(): nobody registered that protocol.
-  no_segment,            ///< open-only, and there is none. std::errc::no_such_file_or_directory
-  incompatible_segment,  ///< another layout version or geometry. Leave the options out, or remove the segment.
-  corrupt_segment,       ///< the bytes make no sense; never a crash. Look with `keyrack verify`; then remove it.
-  permission_denied,     ///< the segment is another user's. std::errc::permission_denied
-  backend_unavailable,   ///< a remote engine does not answer, or the system refuses what the backend needs.
-  lost,                  ///< what you held was taken away (expired, forced, reset). Stop the work that it protected.
-  would_deadlock,        ///< waiting would close a cycle of waiters. std::errc::resource_deadlock_would_occur
+  forbidden = 1,      ///< held by somebody else, and no rule lets you take it. Wait (lock_for), or do other work.
+  bad_request,        ///< empty or over-long signature, signee, family or name; NUL inside. std::errc::invalid_argument
+  not_found,          ///< check(): no such lock.
+  in_use,             ///< try_acquire(), try_hold(): somebody has that name.
+  not_exist,          ///< try_acquire(), try_hold(): that name was never acquired.
+  timed_out,          ///< a bounded wait ran out. std::errc::timed_out
+  table_full,         ///< no room for another record; nothing was changed. Unlock something, or use a larger segment.
+  session_limit,      ///< no room for another attached process. Close one, or create the segment with more `sessions`.
+  bad_url,            ///< open_*(): the detail names the offending part. std::errc::invalid_argument
+  unknown_backend,    ///< open_*(): nobody registered that protocol.
+  no_segment,         ///< open-only, and there is none. std::errc::no_such_file_or_directory
+  incompatible_segment,    ///< another layout version or geometry. Leave the options out, or remove the segment.
+  corrupt_segment,         ///< the bytes make no sense; never a crash. Look with `keyrack verify`; then remove it.
+  permission_denied,       ///< the segment is another user's. std::errc::permission_denied
+  backend_unavailable,     ///< a remote engine does not answer, or the system refuses what the backend needs.
+  lost,                    ///< what you held was taken away (expired, forced, reset). Stop the work that it protected.
+  would_deadlock,          ///< waiting would close a cycle of waiters. std::errc::resource_deadlock_would_occur
 };
 
 /// The category "keyrack".
@@ -48,7 +48,7 @@ using Result = boost::system::result<T, E>;
 /// Why a lock or unlock was refused, and who is in the way.
 struct Refusal {
   std::error_code code;
-  std::string holder;         ///< forbidden, timed_out: the signee that holds it; else empty
+  std::string holder = {};    ///< forbidden, timed_out: the signee that holds it; else empty
   std::int32_t level = 0;     ///< of the holder's grant
   std::int32_t pid = 0;       ///< the process it was granted to, as that process sees itself
   std::uint64_t token = 0;    ///< of the holder's grant
@@ -61,7 +61,7 @@ struct Refusal {
 /// Why a service could not be opened.
 struct OpenError {
   std::error_code code;
-  std::string detail;    ///< the offending part: "duration=fast is not a duration", "needs 32 MiB, /dev/shm has 4"
+  std::string detail = {};    ///< the offending part: "duration=fast is not a duration", "needs 32 MiB, /dev/shm has 4"
 
   operator std::error_code() const noexcept { return code; }
   /// Code and detail, for people.
@@ -72,7 +72,7 @@ struct OpenError {
 [[noreturn]] KEYRACK_API void throw_exception_from_error(const Refusal&, const boost::source_location&);
 [[noreturn]] KEYRACK_API void throw_exception_from_error(const OpenError&, const boost::source_location&);
 
-}  // namespace keyrack
+}    // namespace keyrack
 
 template <>
 struct std::is_error_code_enum<keyrack::Errc> : std::true_type {};

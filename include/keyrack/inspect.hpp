@@ -65,13 +65,13 @@ struct WaiterPicture {
 
 /// Since the segment was created; counted by each process in its own words, without order between them.
 struct Counters {
-  std::uint64_t inserts = 0;        ///< keys given a record
-  std::uint64_t evictions = 0;      ///< records taken from an old key for a new one
-  std::uint64_t transfers = 0;      ///< locks taken from another signee
-  std::uint64_t refusals = 0;       ///< forbidden and timed out
-  std::uint64_t waits = 0;          ///< calls that slept
-  std::uint64_t deadlocks = 0;      ///< cycles broken
-  std::uint64_t recoveries = 0;     ///< dead sessions cleared up after
+  std::uint64_t inserts = 0;       ///< keys given a record
+  std::uint64_t evictions = 0;     ///< records taken from an old key for a new one
+  std::uint64_t transfers = 0;     ///< locks taken from another signee
+  std::uint64_t refusals = 0;      ///< forbidden and timed out
+  std::uint64_t waits = 0;         ///< calls that slept
+  std::uint64_t deadlocks = 0;     ///< cycles broken
+  std::uint64_t recoveries = 0;    ///< dead sessions cleared up after
 };
 
 struct SegmentPicture {
@@ -116,4 +116,4 @@ class KEYRACK_API Inspector {
 /// have.
 KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view segment_name);
 
-}  // namespace keyrack
+}    // namespace keyrack

@@ -13,7 +13,8 @@
 // Threads      Every call is safe from any number of threads. Threads of one process are told apart by signees alone.
 // Processes    One session per process and segment, shared by all services the process has open on it. When the last
 //              of them is closed, the process-bound locks of the process are released.
-// fork, exec   A child holds nothing and starts a session of its own on first use; nothing it does or ends with releases
+// fork, exec   A child holds nothing and starts a session of its own on first use; nothing it does or ends with
+// releases
 //              what its parent holds. A process that replaces its image has died as a holder.
 // Progress     On shm://, lock, unlock, check and confirm are lock-free: no process that is stopped or dead, wherever
 //              it is, keeps another from finishing its call. Inserting a key and making room for it are lock-free too.
@@ -21,7 +22,8 @@
 //              2 ms goes before later callers of lock_for and lock_until. A waiter that is stopped when its turn comes
 //              delays the others by at most 10 ms, once.
 // Clock        CLOCK_MONOTONIC of the host, so a lease is not used up while the machine is suspended. Leases have
-//              a granularity of 262,144 ns on shm:// and are rounded up; they reach about nine years, longer is for ever.
+//              a granularity of 262,144 ns on shm:// and are rounded up; they reach about nine years, longer is for
+//              ever.
 #pragma once
 
 #include <keyrack/errors.hpp>
@@ -52,9 +54,11 @@ enum class Lifetime {
 };
 
 struct LockOptions {
-  bool force = false;                                      ///< take it whoever holds it
-  std::optional<std::chrono::nanoseconds> duration = {};        ///< lease; unset: the service's default. Negative: stale at once
-  std::optional<std::chrono::nanoseconds> time_to_live = {};    ///< unset: the service's default. Past it the record is gone
+  bool force = false;    ///< take it whoever holds it
+  std::optional<std::chrono::nanoseconds> duration =
+      {};    ///< lease; unset: the service's default. Negative: stale at once
+  std::optional<std::chrono::nanoseconds> time_to_live =
+      {};    ///< unset: the service's default. Past it the record is gone
   Lifetime lifetime = Lifetime::lease;
 };
 
@@ -101,7 +105,8 @@ class KEYRACK_API LockService {
 
   /// Asks until a rule lets it in, for at most `wait` (negative counts as 0, a huge one as without limit); asleep, not
   /// spinning. Errors: as lock(), but timed_out for forbidden, and would_deadlock.
-  virtual Result<LockResponse, Refusal> lock_for(const LockRequest&, std::chrono::nanoseconds wait, const LockOptions& = {});
+  virtual Result<LockResponse, Refusal> lock_for(const LockRequest&, std::chrono::nanoseconds wait,
+                                                 const LockOptions& = {});
 
   /// The same, until a point in time; time_point::max() is without limit.
   virtual Result<LockResponse, Refusal> lock_until(const LockRequest&, std::chrono::steady_clock::time_point,
@@ -127,4 +132,4 @@ class KEYRACK_API LockService {
   LockService() = default;
 };
 
-}  // namespace keyrack
+}    // namespace keyrack

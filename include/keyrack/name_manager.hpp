@@ -53,8 +53,8 @@ class KEYRACK_API HeldName {
   /// away by age or by a reset, or this is a forked child. Empty, too, after release().
   std::error_code status() const;
 
-  /// Stops the keep-alive, then releases. Errors: lost, if it was taken away before; it is gone all the same. The second
-  /// call does nothing and is no error.
+  /// Stops the keep-alive, then releases. Errors: lost, if it was taken away before; it is gone all the same. The
+  /// second call does nothing and is no error.
   Result<void> release();
 
  private:
@@ -101,4 +101,4 @@ class KEYRACK_API NameManager {
   NameManager() = default;
 };
 
-}  // namespace keyrack
+}    // namespace keyrack

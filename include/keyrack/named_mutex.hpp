@@ -4,8 +4,8 @@
 //     std::scoped_lock hold(ledger);
 //     store.write(ledger.token(), total);        // the store refuses a token lower than one it has seen
 //
-// Excludes all other NamedMutex objects of that signature on that segment, in this and in other processes, and the other
-// users of the same object. It is not recursive: a thread that locks a key that it holds, through this or another
+// Excludes all other NamedMutex objects of that signature on that segment, in this and in other processes, and the
+// other users of the same object. It is not recursive: a thread that locks a key that it holds, through this or another
 // NamedMutex, gets would_deadlock from lock(), false from try_lock(). A holder that dies lets the next one in;
 // whatever it left half done is for the next one to find: compare tokens, or write so that it does not matter.
 #pragma once
@@ -16,11 +16,13 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <type_traits>
 
 namespace keyrack {
 
 namespace detail {
-/// How a backend locks one key for NamedMutex. Never renews: whoever asks for a key that is held waits, itself included.
+/// How a backend locks one key for NamedMutex. Never renews: whoever asks for a key that is held waits, itself
+/// included.
 class MutexEngine {
  public:
   virtual ~MutexEngine() = default;
@@ -29,16 +31,17 @@ class MutexEngine {
   virtual void unlock(std::uint64_t token) noexcept = 0;
 };
 
-template <class C, class D>
-std::chrono::steady_clock::time_point to_steady(const std::chrono::time_point<C, D>& when) {
+/// `wait` from now on; what is too long for the clock is without limit, what is past is now.
+template <class R, class P>
+std::chrono::steady_clock::time_point steady_after(const std::chrono::duration<R, P>& wait) {
   using std::chrono::steady_clock;
-  if (when == std::chrono::time_point<C, D>::max()) return steady_clock::time_point::max();
-  const auto left = when - C::now();
   const auto now = steady_clock::now();
-  if (left >= steady_clock::time_point::max() - now) return steady_clock::time_point::max();
-  return now + std::chrono::ceil<steady_clock::duration>(left);
+  const std::chrono::duration<long double, std::nano> span = wait, most = steady_clock::time_point::max() - now;
+  if (span >= most) return steady_clock::time_point::max();
+  if (span <= std::chrono::duration<long double, std::nano>::zero()) return now;
+  return now + std::chrono::ceil<std::chrono::nanoseconds>(span);
 }
-}  // namespace detail
+}    // namespace detail
 
 class KEYRACK_API NamedMutex {
  public:
@@ -59,11 +62,16 @@ class KEYRACK_API NamedMutex {
   /// False when the time ran out. Throws as lock().
   template <class R, class P>
   bool try_lock_for(const std::chrono::duration<R, P>& wait) {
-    return try_lock_until(std::chrono::steady_clock::now() + std::chrono::ceil<std::chrono::nanoseconds>(wait));
+    return lock_by(detail::steady_after(wait));
   }
   template <class C, class D>
   bool try_lock_until(const std::chrono::time_point<C, D>& when) {
-    return lock_by(detail::to_steady(when));
+    if constexpr (std::is_same_v<std::chrono::time_point<C, D>, std::chrono::steady_clock::time_point>) {
+      return lock_by(when);
+    } else {
+      const std::chrono::duration<long double> target = when.time_since_epoch(), now = C::now().time_since_epoch();
+      return lock_by(detail::steady_after(target - now));
+    }
   }
 
   /// Fencing token of the grant that is held; call it while holding. 0 while it is not.
@@ -76,4 +84,4 @@ class KEYRACK_API NamedMutex {
   std::uint64_t token_ = 0;    // written under the lock only
 };
 
-}  // namespace keyrack
+}    // namespace keyrack

@@ -24,4 +24,4 @@ struct SegmentFile {
 /// segment does. Errors: backend_unavailable where shared memory cannot be listed.
 KEYRACK_API Result<std::vector<SegmentFile>> list_segments();
 
-}  // namespace keyrack
+}    // namespace keyrack

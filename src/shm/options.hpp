@@ -30,4 +30,4 @@ Result<Options, OpenError> parse_options(std::string_view rest);
 /// A file name that a segment can have: 1 to 255 bytes, no '/', no NUL, neither "." nor "..".
 bool is_segment_name(std::string_view);
 
-}  // namespace keyrack::shm
+}    // namespace keyrack::shm

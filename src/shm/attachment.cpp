@@ -1,0 +1,146 @@
+#include "shm/attachment.hpp"
+
+#include "os/process.hpp"
+#include "table/names.hpp"
+#include "table/sessions.hpp"
+
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <vector>
+
+namespace keyrack::shm {
+
+namespace {
+
+/// The attachments of this process, by segment.
+struct Registry {
+  const os::Keeper* process;    // whose it is
+  std::mutex mutex;
+  std::map<Segment::Id, std::weak_ptr<Attachment>> attachments;
+
+  /// A forked child starts anew: its parent's may have been locked by a thread that is not here.
+  static Registry& of_this_process() {
+    static std::atomic<Registry*> current{nullptr};
+    const os::Keeper* process = &os::Keeper::of_this_process();
+    Registry* registry = current.load(std::memory_order_acquire);
+    while (registry == nullptr || registry->process != process) {
+      auto* fresh = new Registry{process, {}, {}};
+      if (current.compare_exchange_strong(registry, fresh)) return *fresh;
+      delete fresh;
+    }
+    return *registry;
+  }
+};
+
+std::atomic<std::uint64_t> next_serial{1};
+
+}    // namespace
+
+/// The claimants that one thread has in each attachment it uses.
+struct Attachment::ThreadClaimants {
+  struct Entry {
+    std::uint64_t serial;
+    std::weak_ptr<Attachment> attachment;
+    std::unique_ptr<table::ClaimantCache> cache;
+  };
+  std::vector<Entry> entries;
+
+  ~ThreadClaimants() {
+    for (Entry& entry : entries) {
+      const auto attachment = entry.attachment.lock();
+      if (!attachment || !attachment->mine()) continue;
+      try {
+        entry.cache->drop_all(attachment->session_.table);
+      } catch (const table::Corruption&) {    // NOLINT(bugprone-empty-catch): a thread's end tells nobody
+      }
+    }
+  }
+
+  table::ClaimantCache& of(Attachment& attachment) {
+    std::erase_if(entries, [](const Entry& entry) { return entry.attachment.expired(); });
+    for (Entry& entry : entries) {
+      if (entry.serial == attachment.serial_) return *entry.cache;
+    }
+    entries.push_back({attachment.serial_, attachment.self_, std::make_unique<table::ClaimantCache>()});
+    return *entries.back().cache;
+  }
+};
+
+Attachment::Attachment(std::shared_ptr<const Segment> segment, table::SessionId id, std::int32_t pid)
+    : segment_(std::move(segment)),
+      keeper_(os::Keeper::of_this_process()),
+      session_(segment_->table()),
+      pid_(pid),
+      serial_(next_serial.fetch_add(1)) {
+  session_.id = id;
+  // Processes look for room in places of their own, so that the records they make lie apart.
+  session_.record_cursor = id.slot * 64;
+  session_.claimant_cursor = id.slot * 64;
+}
+
+Attachment::~Attachment() {
+  if (!mine()) return;
+  try {
+    table::unlock_all_of(session_.table, session_.id);
+    table::release_all_of(session_.table, session_.id);
+  } catch (const table::Corruption&) {    // NOLINT(bugprone-empty-catch): what is left is a dead session's
+  }
+  table::detach(session_.table, session_.id);
+}
+
+Result<std::shared_ptr<Attachment>, OpenError> Attachment::to(std::shared_ptr<const Segment> segment) {
+  try {
+    Registry& registry = Registry::of_this_process();
+    const std::lock_guard guard(registry.mutex);
+    std::weak_ptr<Attachment>& known = registry.attachments[segment->id()];
+    if (auto attachment = known.lock()) return attachment;
+    const os::Identity self = os::identify();
+    const auto id = table::attach(segment->table(), self);
+    if (!id) {
+      return OpenError{Errc::session_limit, "all " + std::to_string(segment->table().geometry().sessions) +
+                                                " session slots are taken by living processes"};
+    }
+    std::shared_ptr<Attachment> attachment(new Attachment(std::move(segment), *id, self.pid));
+    attachment->self_ = attachment;
+    known = attachment;
+    return attachment;
+  } catch (const table::Corruption& corruption) {
+    return OpenError{Errc::corrupt_segment, corruption.what};
+  } catch (const std::system_error& error) {
+    return OpenError{Errc::backend_unavailable, std::string("starting the keeper thread: ") + error.what()};
+  } catch (const std::bad_alloc&) {
+    return OpenError{Errc::backend_unavailable, "out of memory"};
+  }
+}
+
+table::ClaimantCache& Attachment::thread_claimants() {
+  struct Last {
+    std::uint64_t serial = 0;
+    table::ClaimantCache* cache = nullptr;
+  };
+  static constinit thread_local Last last;
+  if (last.serial == serial_) [[likely]]
+    return *last.cache;
+  static thread_local ThreadClaimants all;
+  last = {serial_, &all.of(*this)};
+  return *last.cache;
+}
+
+Result<Attachment*, OpenError> Connection::attach_anew() {
+  auto attached = Attachment::to(segment_);
+  if (!attached) return attached.error();
+  // The parent's is left behind: its destructor would do nothing, but threads that are not here may be using it.
+  auto fresh = std::make_unique<std::shared_ptr<Attachment>>(*attached);
+  std::shared_ptr<Attachment>* seen = held_.load();
+  while (!(*seen)->mine()) {
+    if (held_.compare_exchange_strong(seen, fresh.get())) {
+      seen = fresh.release();
+      break;
+    }
+  }
+  current_.store(seen->get(), std::memory_order_release);
+  return seen->get();
+}
+
+}    // namespace keyrack::shm

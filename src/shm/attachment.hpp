@@ -1,0 +1,87 @@
+// What a process shares among all services that it has open on one segment: its session there.
+#pragma once
+
+#include "os/keeper.hpp"
+#include "shm/segment.hpp"
+#include "table/claimant_cache.hpp"
+#include "table/locks.hpp"
+
+#include <atomic>
+#include <memory>
+
+namespace keyrack::shm {
+
+class Attachment {
+ public:
+  /// This process's attachment to a segment; a new one if it has none. Errors: session_limit, backend_unavailable,
+  /// corrupt_segment.
+  static Result<std::shared_ptr<Attachment>, OpenError> to(std::shared_ptr<const Segment>);
+
+  /// Releases what is bound to the session, and ends it. In a forked child: nothing, it is the parent's.
+  ~Attachment();
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+
+  /// False in a forked child of the process that attached.
+  bool mine() const { return keeper_.mine(); }
+  const std::shared_ptr<const Segment>& segment() const { return segment_; }
+  os::Keeper& keeper() const { return keeper_; }
+  table::Session& session() { return session_; }
+
+  /// This thread at work in this session. Of a thread that ends, the claimants are dropped.
+  table::Caller caller() { return {session_, thread_claimants(), pid_}; }
+
+  /// Unlike any other attachment's, in this process and its forked children.
+  std::uint64_t serial() const { return serial_; }
+
+ private:
+  struct ThreadClaimants;
+  friend struct ThreadClaimants;
+
+  Attachment(std::shared_ptr<const Segment>, table::SessionId, std::int32_t pid);
+  table::ClaimantCache& thread_claimants();
+
+  std::shared_ptr<const Segment> segment_;
+  os::Keeper& keeper_;
+  table::Session session_;
+  std::int32_t pid_;
+  std::uint64_t serial_;
+  std::weak_ptr<Attachment> self_;
+};
+
+/// A service's way to its attachment, which in a forked child is a new one.
+class Connection {
+ public:
+  explicit Connection(std::shared_ptr<Attachment> attachment)
+      : segment_(attachment->segment()),
+        held_(new std::shared_ptr<Attachment>(attachment)),
+        current_(attachment.get()) {}
+  ~Connection() { delete held_.load(); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  const std::shared_ptr<const Segment>& segment() const { return segment_; }
+
+  /// Errors: as Attachment::to(), in a forked child only.
+  Result<Attachment*, OpenError> attachment() {
+    Attachment* attachment = current_.load(std::memory_order_acquire);
+    if (attachment->mine()) [[likely]]
+      return attachment;
+    return attach_anew();
+  }
+
+  /// The attachment if it is this process's; null in a forked child that has not used the service yet.
+  Attachment* attachment_if_mine() const {
+    Attachment* attachment = current_.load(std::memory_order_acquire);
+    return attachment->mine() ? attachment : nullptr;
+  }
+
+ private:
+  Result<Attachment*, OpenError> attach_anew();
+
+  std::shared_ptr<const Segment> segment_;
+  std::atomic<std::shared_ptr<Attachment>*> held_;
+  std::atomic<Attachment*> current_;
+};
+
+}    // namespace keyrack::shm

@@ -1,0 +1,213 @@
+#include "table/chain.hpp"
+
+#include "table/room.hpp"
+#include "table/waiting.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace keyrack::table {
+
+namespace {
+
+constexpr int kPatience = 1 << 20;    // restarts in a row that no contention explains
+
+bool has_key(const Record& record, const Key& key) {
+  if (key.tag.kind() != Kind::name) return words_equal(record.key, key.bytes);
+  return record.key[0].load(std::memory_order_relaxed) == key.qualifier && words_equal(record.key + 1, key.bytes);
+}
+
+/// One walk along a chain. Takes out every dead record that it meets; stops at a record that `wanted` claims.
+/// Empty: not met, and `head` is the bucket's link as it was.
+template <class Wanted>
+std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&& wanted) {
+  for (int restarts = 0; restarts < kPatience; ++restarts) {
+    Word* from = &bucket.link;
+    Link link{from->load(std::memory_order_acquire)};    // [C1] pairs with the push [I3] and the unlinking [D3]
+    head = link;
+    std::uint32_t steps = 0;
+    bool again = false;
+    while (!link.at_end()) {
+      if (steps++ > table.geometry().slots) corrupt("a chain runs in a circle");
+      Record& record = table.record(link.record());
+      // The order matters: next before the cell, so that a cell that is dead vouches for the next that was read.
+      Link next{record.next.load(std::memory_order_acquire)};
+      const Hit hit{link.record(), &record, Head{record.cell.first.load(std::memory_order_acquire)},
+                    Owner{record.cell.second.load(std::memory_order_acquire)}};
+      const bool met = wanted(hit);
+      if (met && (hit.owner.is_claimant() || hit.owner.is_idle()) && hit.still()) return hit;
+      if (from->load(std::memory_order_acquire) != link.bits) {
+        again = true;
+        break;
+      }
+      if (met && !hit.owner.is_dead()) {
+        if (hit.owner.is_alloc() && hit.still()) return hit;    // only now: it might not have been in this chain yet
+        again = true;    // the cell has changed under our eyes; to go on would be to miss the key
+        break;
+      }
+      if (!next.marked() && hit.owner.is_dead()) {
+        // Marks just the next that was read before the cell was found dead: a record that has been used again since has
+        // another version there.
+        const Link marked = next.with_mark();
+        if (!record.next.compare_exchange_strong(next.bits, marked.bits, std::memory_order_acq_rel)) {
+          again = true;
+          break;
+        }
+        next = marked;
+      }
+      if (next.marked()) {
+        // Killed after the floor is raised: some tokens are never given. Nothing else.
+        os::raise(bucket.floor, hit.head.token());    // [D2] before [D3]: who finds the key gone finds the floor
+        const Link shorter = link.pointing_as(next);
+        if (!from->compare_exchange_strong(link.bits, shorter.bits, std::memory_order_acq_rel)) {    // [D3]
+          again = true;
+          break;
+        }
+        if (from == &bucket.link) head = shorter;
+        link = shorter;
+        continue;
+      }
+      from = &record.next;
+      link = next;
+    }
+    if (!again) return {};
+  }
+  corrupt("a chain does not come to rest");
+}
+
+std::uint64_t hash(std::string_view bytes, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+void write_key(Record& record, const Key& key) {
+  record.tag.store(key.tag.bits, std::memory_order_relaxed);
+  if (key.tag.kind() == Kind::name) {
+    record.key[0].store(key.qualifier, std::memory_order_relaxed);
+    write_words(record.key + 1, key.bytes);
+  } else {
+    write_words(record.key, key.bytes);
+  }
+}
+
+void clear_name_part(const Table& table, Record& record, std::uint64_t birth) {
+  NamePart& part = table.name_part(record);
+  part.created.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
+  part.count.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
+  for (Word& hints : part.hints) hints.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
+  part.oldest.store(BornTick::at(birth, 0).bits, std::memory_order_relaxed);
+}
+
+}    // namespace
+
+Key Key::lock(std::string_view signature) {
+  return {Tag::of(Kind::lock, hash(signature, 1), signature.size()), 0, signature};
+}
+
+Key Key::name(std::uint32_t epoch, std::string_view family, std::uint32_t number) {
+  const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
+  return {Tag::of(Kind::name, hash(family, qualifier * 0x9e37'79b9'7f4a'7c15 + 2), family.size()), qualifier, family};
+}
+
+bool holds_key(const Record& record, const Key& key) {
+  const bool held = record.tag.load(std::memory_order_relaxed) == key.tag.bits && has_key(record, key);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return held;
+}
+
+Search find(const Table& table, const Key& key) {
+  Search search;
+  search.hit = walk(table, table.bucket(key.tag.hash()), search.bucket_link, [&](const Hit& hit) {
+    return hit.record->tag.load(std::memory_order_relaxed) == key.tag.bits && has_key(*hit.record, key);
+  });
+  return search;
+}
+
+Hit read_record(const Table& table, RecordIndex index) {
+  Record& record = table.record(index);
+  for (;;) {
+    const Hit hit{index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
+                  Owner{record.cell.second.load(std::memory_order_acquire)}};
+    if (record.cell.first.load(std::memory_order_relaxed) == hit.head.bits) return hit;
+  }
+}
+
+std::optional<Hit> insert(Session& session, const Key& key, const Search& absent) {
+  const Table& table = session.table;
+  Bucket& bucket = table.bucket(key.tag.hash());
+  std::uint64_t floor = bucket.floor.load(std::memory_order_acquire);
+  std::optional<Hit> mine = take_free_record(session, floor);    // [I0] killed from here on: ALLOC of a dead session
+  if (!mine) {
+    const Search now = find(table, key);    // somebody may have taken the last record for this very key
+    return now.hit;
+  }
+  Record& record = *mine->record;
+  std::atomic_thread_fence(std::memory_order_release);    // [I1] the cell says ALLOC before the key changes
+  write_key(record, key);
+  if (key.tag.kind() == Kind::name) clear_name_part(table, record, mine->head.token());
+
+  Link head = absent.bucket_link;
+  for (;;) {
+    const Link old_next{record.next.load(std::memory_order_relaxed)};
+    record.next.store(old_next.pointing_as(head).bits, std::memory_order_release);    // [I2]
+    std::uint64_t expected = head.bits;
+    // [I3] the only way into a chain: an unchanged head proves that the key is still not in it.
+    if (bucket.link.compare_exchange_strong(expected, head.pointing_to(mine->index).bits, std::memory_order_acq_rel)) {
+      session.count(Counter::inserts);
+      return mine;
+    }
+    const Search now = find(table, key);
+    if (now.hit) {
+      (void)mine->replace(mine->head, Owner::free());
+      return now.hit;
+    }
+    head = now.bucket_link;
+    floor = bucket.floor.load(std::memory_order_acquire);    // again: the key may have come and gone meanwhile
+    if (mine->head.token() <= floor) {
+      const Head raised = mine->head.with_token(floor + 1);
+      if (!mine->replace(raised, mine->owner)) corrupt("a record was taken from the living process that makes it");
+      mine->head = raised;
+    }
+  }
+}
+
+bool condemn(const Table& table, const Hit& hit) {
+  const Head head = hit.head.next_token().with_flags(false, false);
+  if (!hit.replace(head, Owner::dead())) return false;    // [D1]
+  finish_condemned(table, {hit.index, hit.record, head, Owner::dead()});
+  if (hit.head.waiters()) wake_all_waiters(table, hit.index);
+  return true;
+}
+
+void finish_condemned(const Table& table, const Hit& dead) {
+  Record& record = *dead.record;
+  Link next{record.next.load(std::memory_order_acquire)};
+  if (!dead.still()) return;    // somebody else has finished
+  while (!next.marked()) {
+    if (record.next.compare_exchange_strong(next.bits, next.with_mark().bits, std::memory_order_acq_rel)) break;
+    if (!dead.still()) return;
+  }
+  const Tag tag{record.tag.load(std::memory_order_relaxed)};
+  if (!dead.still()) return;
+  Link head;
+  walk(table, table.bucket(tag.hash()), head, [](const Hit&) { return false; });
+  (void)dead.replace(dead.head, Owner::free());
+}
+
+std::optional<KeyText> read_key(const Table& table, const Record& record) {
+  const Tag tag{record.tag.load(std::memory_order_relaxed)};
+  if (tag.length() < 1 || tag.length() > table.geometry().max_signature) return {};
+  KeyText key{tag.kind(), 0, 0, {}};
+  if (tag.kind() == Kind::lock) {
+    key.bytes = read_words(record.key, tag.length());
+  } else if (tag.kind() == Kind::name) {
+    const std::uint64_t qualifier = record.key[0].load(std::memory_order_relaxed);
+    key.epoch = static_cast<std::uint32_t>(qualifier >> 32);
+    key.number = static_cast<std::uint32_t>(qualifier);
+    key.bytes = read_words(record.key + 1, tag.length());
+  } else {
+    return {};
+  }
+  return key;
+}
+
+}    // namespace keyrack::table

@@ -1,0 +1,412 @@
+#include "table/names.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace keyrack::table {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+std::uint32_t span_of(unsigned level) { return 1u << 5 * level; }    // names under one bit of a set of that level
+static_assert(kHintFan == 32);
+
+struct Names {
+  const Table& table;
+  std::uint32_t epoch;
+  std::string_view family;
+
+  Key key(std::uint32_t number) const { return Key::name(epoch, family, number); }
+};
+
+/// The record of one name, in whatever state its cell is.
+struct Place {
+  Key key;
+  Record* record;
+
+  /// A word of its NamePart, read as a word of this name and not of what the record may have become since.
+  std::optional<Born> read(const Word& word) const {
+    const Born seen{word.load(std::memory_order_seq_cst)};
+    if (!holds_key(*record, key)) return {};
+    return seen;
+  }
+};
+
+std::optional<Place> place_of(const Names& names, std::uint32_t number) {
+  const Key key = names.key(number);
+  const Search search = find(names.table, key);
+  if (!search.hit) return {};
+  return Place{key, search.hit->record};
+}
+
+/// The record that has the level-k set for a name, and the name's bit in it.
+std::uint32_t holder_of_set(std::uint32_t number, unsigned level) { return number & ~(span_of(level) * kHintFan - 1); }
+std::uint32_t bit_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
+
+template <class Change>
+void change_value(const Place& place, Word& word, Change&& change) {
+  for (;;) {
+    const auto seen = place.read(word);
+    if (!seen) return;
+    const std::uint32_t value = change(seen->value());
+    if (value == seen->value()) return;
+    std::uint64_t expected = seen->bits;
+    if (word.compare_exchange_weak(expected, seen->with(value).bits, std::memory_order_seq_cst)) return;
+  }
+}
+
+/// Says in the sets of all levels from `from` on that the name may be free. After its cell was made free.
+void announce(const Names& names, std::uint32_t number, unsigned from = 0) {
+  std::optional<Place> place;
+  for (unsigned level = from; level < kHintLevels; ++level) {
+    const std::uint32_t at = holder_of_set(number, level);
+    if (!place || place->key.qualifier != names.key(at).qualifier) place = place_of(names, at);
+    if (!place) return;
+    change_value(*place, names.table.name_part(*place->record).hints[level],
+                 [&](std::uint32_t set) { return set | bit_in_set(number, level); });
+  }
+}
+
+/// How a name stands for somebody with that `auto_release_after`.
+struct NameSight {
+  Hit hit;
+  std::optional<Descriptor> holder;
+  bool free;
+};
+
+std::optional<NameSight> look_at(const Names& names, std::uint32_t number, std::optional<nanoseconds> auto_release,
+                                 Now& now) {
+  for (;;) {
+    const Search search = find(names.table, names.key(number));
+    if (!search.hit) return {};
+    const Hit& hit = *search.hit;
+    std::optional<Descriptor> holder;
+    if (hit.owner.is_claimant()) {
+      holder = describe(names.table, hit.owner.claimant_index());
+      if (!hit.still()) continue;
+    } else if (!hit.owner.is_idle() && !hit.owner.is_alloc()) {
+      corrupt("a name's cell has no known owner");
+    }
+    return NameSight{hit, holder, is_name_free(names.table, hit, holder, auto_release, now)};
+  }
+}
+
+/// A name of that number turned out to be held, or a set to be empty: the bit at that level goes. Looks again
+/// afterwards.
+void retract(const Names& names, std::uint32_t number, unsigned level, std::optional<nanoseconds> auto_release) {
+  const auto place = place_of(names, holder_of_set(number, level));
+  if (!place) return;
+  change_value(*place, names.table.name_part(*place->record).hints[level],
+               [&](std::uint32_t set) { return set & ~bit_in_set(number, level); });
+  if (level > 0) {
+    const auto child = place_of(names, number & ~(span_of(level) - 1));
+    if (!child) return;
+    const auto set = child->read(names.table.name_part(*child->record).hints[level - 1]);
+    if (set && set->value() != 0) announce(names, number, level);
+    return;
+  }
+  Now now;
+  const auto sight = look_at(names, number, auto_release, now);
+  if (!sight) return;
+  if (sight->free) {
+    announce(names, number);
+  } else if (const auto root = place_of(names, 0)) {
+    // Others may call a name free by its age that is held for us: let them look for it again.
+    Word& word = names.table.name_part(*root->record).oldest;
+    BornTick oldest{word.load(std::memory_order_acquire)};
+    if (sight->hit.owner.deadline() < oldest.tick() && holds_key(*root->record, root->key)) {
+      word.compare_exchange_strong(oldest.bits, oldest.with(sight->hit.owner.deadline()).bits);
+    }
+  }
+}
+
+/// The lowest number that may be free. Bits that lead nowhere are taken away on the way.
+std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& root,
+                                              std::optional<nanoseconds> auto_release) {
+  for (;;) {
+    std::optional<Place> place = root;
+    std::uint32_t number = 0;
+    for (unsigned level = kHintLevels; level-- > 0;) {
+      const auto set = place->read(names.table.name_part(*place->record).hints[level]);
+      if (!set) return {};    // a reset
+      if (set->value() == 0) {
+        if (level == kHintLevels - 1) return {};
+        retract(names, number, level + 1, auto_release);
+        break;
+      }
+      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set->value()));
+      number += bit * span_of(level);
+      if (level == 0) return number;
+      if (bit == 0) continue;
+      place = place_of(names, number);
+      if (!place) {
+        retract(names, number, level, auto_release);
+        break;
+      }
+    }
+  }
+}
+
+/// Puts a claimant of the caller's into a name's cell. Empty: the cell has changed.
+Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, std::uint32_t number, const Hit& hit,
+                                      const std::optional<Descriptor>& holder, bool process_bound, Now& now) {
+  const Table& table = names.table;
+  const Terms terms{Rank::of(0, 0, process_bound), 0, kNever};
+  const auto use = caller.claimants.use(caller.session, terms, {}, caller.pid);
+  if (!use) return make_error_code(Errc::table_full);
+  const Head head = hit.head.next_token();
+  const bool taken = hit.replace(head, Owner::claimant(use->index, now.tick(table)));    // [N1]
+  if (use->single) drop_claimant(table, use->index);
+  if (!taken) return std::optional<NameGrant>{};
+  if (holder) free_if_single(table, *holder);
+  return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
+}
+
+/// Names that are free by age announce themselves to nobody: looks for them when the oldest may have become so.
+void announce_the_old(const Names& names, const Place& root, nanoseconds auto_release, Now& now) {
+  const Table& table = names.table;
+  NamePart& part = table.name_part(*root.record);
+  BornTick oldest{part.oldest.load(std::memory_order_acquire)};
+  const auto count = root.read(part.count);
+  if (!count || table.tick_ns(oldest.tick()) + auto_release.count() >= now.ns()) return;
+  Tick bound = now.tick(table);    // held names that are registered meanwhile are younger
+  for (std::uint32_t number = 0; number < std::min(count->value(), table.geometry().slots); ++number) {
+    const auto sight = look_at(names, number, auto_release, now);
+    if (!sight || !sight->holder) continue;
+    if (sight->free) {
+      announce(names, number);
+    } else {
+      bound = std::min(bound, sight->hit.owner.deadline());
+    }
+  }
+  part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits, std::memory_order_acq_rel);
+}
+
+/// The next number that was never registered; or one that somebody has registered and died, or is about to count.
+Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& names, std::uint32_t number,
+                                          const Family& family, bool process_bound, Now& now) {
+  const Key key = names.key(number);
+  const Search search = find(names.table, key);
+  std::optional<Hit> hit = search.hit;
+  if (!hit) hit = insert(caller.session, key, search);
+  if (!hit) return make_error_code(Errc::table_full);
+  std::optional<NameGrant> grant;
+  if (const auto sight = look_at(names, number, family.auto_release_after, now); sight && sight->free) {
+    auto taken = take(caller, names, number, sight->hit, sight->holder, process_bound, now);
+    if (!taken) return taken;
+    grant = *taken;
+  }
+  // Killed before: the next one finds the record and counts it.
+  if (const auto root = place_of(names, 0)) {
+    change_value(*root, names.table.name_part(*root->record).count,
+                 [&](std::uint32_t count) { return std::max(count, number + 1); });
+  }
+  return grant;
+}
+
+/// A grant's cell, if it is in force.
+std::optional<Hit> cell_of(const Table& table, const NameGrant& grant) {
+  const Hit hit = read_record(table, grant.index);
+  if (hit.head.token() != grant.token || !hit.owner.is_claimant() || table.names_epoch() != grant.epoch) return {};
+  return hit;
+}
+
+bool is_old(const Table& table, const Hit& hit, std::optional<nanoseconds> auto_release, Now& now) {
+  return auto_release && now.ns() - table.tick_ns(hit.owner.deadline()) > auto_release->count();
+}
+
+void free_cell(const Names& names, std::uint32_t number, const Hit& hit, const Descriptor& holder) {
+  // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
+  if (!hit.replace(hit.head.next_token(), Owner::idle())) return;
+  free_if_single(names.table, holder);
+  announce(names, number);
+}
+
+}    // namespace
+
+bool is_name_free(const Table& table, const Hit& hit, const std::optional<Descriptor>& seen,
+                  std::optional<nanoseconds> auto_release_after, Now& now) {
+  if (!seen) return true;
+  if (seen->terms.rank.process_bound() && !alive(table, seen->session())) return true;
+  return is_old(table, hit, auto_release_after, now);
+}
+
+Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool process_bound) {
+  const Table& table = caller.session.table;
+  recover_the_dead(table);    // whose names are free, and have to be announced
+  Now now;
+  for (;;) {
+    const Names names{table, table.names_epoch(), family.name};
+    const auto root = place_of(names, 0);
+    std::uint32_t next = 0;
+    if (root) {
+      if (family.auto_release_after) announce_the_old(names, *root, *family.auto_release_after, now);
+      if (const auto number = lowest_announced(names, *root, family.auto_release_after)) {
+        const auto sight = look_at(names, *number, family.auto_release_after, now);
+        if (!sight || !sight->free) {
+          retract(names, *number, 0, family.auto_release_after);
+          continue;
+        }
+        auto taken = take(caller, names, *number, sight->hit, sight->holder, process_bound, now);
+        if (!taken) return taken.error();
+        if (*taken) return **taken;
+        continue;
+      }
+      const auto count = root->read(table.name_part(*root->record).count);
+      if (!count) continue;    // a reset
+      next = count->value();
+    }
+    auto taken = take_new(caller, names, next, family, process_bound, now);
+    if (!taken) return taken.error();
+    if (*taken) return **taken;
+  }
+}
+
+Result<NameGrant> try_acquire_name(const Caller& caller, const Family& family, std::uint32_t number,
+                                   bool process_bound) {
+  const Table& table = caller.session.table;
+  for (;;) {
+    Now now;
+    const Names names{table, table.names_epoch(), family.name};
+    const auto sight = look_at(names, number, family.auto_release_after, now);
+    if (!sight || sight->hit.owner.is_alloc()) return make_error_code(Errc::not_exist);
+    if (!sight->free) return make_error_code(Errc::in_use);
+    auto taken = take(caller, names, number, sight->hit, sight->holder, process_bound, now);
+    if (!taken) return taken.error();
+    if (*taken) return **taken;
+  }
+}
+
+Result<void> keep_alive_name(const Table& table, const Family& family, std::uint32_t number) {
+  const Names names{table, table.names_epoch(), family.name};
+  for (;;) {
+    Now now;
+    const auto sight = look_at(names, number, family.auto_release_after, now);
+    if (!sight || sight->free) return {};
+    const Hit& hit = sight->hit;
+    if (hit.replace(hit.head, Owner::claimant(hit.owner.claimant_index(), now.tick(table)))) return {};
+  }
+}
+
+Result<void> release_name(const Table& table, const Family& family, std::uint32_t number) {
+  const Names names{table, table.names_epoch(), family.name};
+  for (;;) {
+    Now now;
+    const auto sight = look_at(names, number, {}, now);
+    if (!sight || !sight->holder) return {};
+    // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
+    if (!sight->hit.replace(sight->hit.head.next_token(), Owner::idle())) continue;
+    free_if_single(table, *sight->holder);
+    announce(names, number);
+    return {};
+  }
+}
+
+Result<void> keep_alive_grant(const Table& table, const Family& family, const NameGrant& grant) {
+  for (;;) {
+    const auto hit = cell_of(table, grant);
+    Now now;
+    if (!hit || is_old(table, *hit, family.auto_release_after, now)) return make_error_code(Errc::lost);
+    if (hit->replace(hit->head, Owner::claimant(hit->owner.claimant_index(), now.tick(table)))) return {};
+  }
+}
+
+Result<void> release_grant(const Table& table, const Family& family, const NameGrant& grant) {
+  const Names names{table, grant.epoch, family.name};
+  for (;;) {
+    const auto hit = cell_of(table, grant);
+    if (!hit) return make_error_code(Errc::lost);
+    const Descriptor holder = describe(table, hit->owner.claimant_index());
+    // [N2] as above
+    if (!hit->replace(hit->head.next_token(), Owner::idle())) continue;
+    free_if_single(table, holder);
+    announce(names, grant.number);
+    return {};
+  }
+}
+
+bool is_in_force(const Table& table, const Family& family, const NameGrant& grant) {
+  const auto hit = cell_of(table, grant);
+  Now now;
+  return hit && !is_old(table, *hit, family.auto_release_after, now);
+}
+
+void reset_names(const Table& table) {
+  const auto epoch = static_cast<std::uint32_t>(table.header().names_epoch.fetch_add(1, std::memory_order_acq_rel) + 1);
+  // All are forgotten. Killed from here on: their records stay until room is needed.
+  for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
+    const Hit hit = read_record(table, index);
+    if (!hit.owner.is_idle() && !hit.owner.is_claimant()) continue;
+    const auto key = read_key(table, *hit.record);
+    if (!key || key->kind != Kind::name || key->epoch == epoch || !hit.still()) continue;
+    std::optional<Descriptor> holder;
+    if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
+    if (condemn(table, hit) && holder) free_if_single(table, *holder);
+  }
+}
+
+std::optional<NameSeen> see_name(const Table& table, const Hit& hit, std::uint32_t epoch,
+                                 std::optional<nanoseconds> auto_release_after, Now& now) {
+  if (!hit.owner.is_idle() && !hit.owner.is_claimant()) return {};
+  const auto key = read_key(table, *hit.record);
+  const auto created_ns =
+      static_cast<std::int64_t>(table.name_part(*hit.record).created.load(std::memory_order_relaxed));
+  std::optional<Descriptor> holder;
+  if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
+  if (!hit.still() || !key || key->kind != Kind::name || key->epoch != epoch) return {};
+  NameSeen seen{
+      key->bytes, key->number, is_name_free(table, hit, holder, auto_release_after, now), false, 0, created_ns, 0};
+  if (seen.free) return seen;
+  seen.process_bound = holder->terms.rank.process_bound();
+  seen.pid = holder->pid;
+  seen.updated_ns = os::wall_ns() - (now.ns() - table.tick_ns(hit.owner.deadline()));
+  seen.updated_ns = std::max(seen.updated_ns, created_ns);    // a tick is coarser than the wall clock
+  return seen;
+}
+
+std::vector<NameSeen> list_names(const Table& table, std::optional<nanoseconds> auto_release_after) {
+  std::vector<NameSeen> names;
+  const std::uint32_t epoch = table.names_epoch();
+  Now now;
+  for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
+    const Hit hit = read_record(table, index);
+    const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
+    if (tag.kind() != Kind::name) continue;
+    auto seen = see_name(table, hit, epoch, auto_release_after, now);
+    for (Hit again = hit; !seen && !again.still();) {    // it changed under our eyes
+      again = read_record(table, index);
+      seen = see_name(table, again, epoch, auto_release_after, now);
+    }
+    if (seen) names.push_back(std::move(*seen));
+  }
+  std::sort(names.begin(), names.end(), [](const NameSeen& a, const NameSeen& b) {
+    return a.family != b.family ? a.family < b.family : a.number < b.number;
+  });
+  return names;
+}
+
+void announce_if_free(const Table& table, const Hit& hit, std::uint32_t epoch) {
+  const auto key = read_key(table, *hit.record);
+  if (!key || key->kind != Kind::name || key->epoch != epoch) return;
+  std::optional<Descriptor> holder;
+  if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
+  if (!hit.still()) return;    // somebody is at it
+  Now now;
+  if (is_name_free(table, hit, holder, {}, now)) announce({table, epoch, key->bytes}, key->number);
+}
+
+void release_all_of(const Table& table, SessionId session) {
+  const std::uint32_t epoch = table.names_epoch();
+  for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
+    const Hit hit = read_record(table, index);
+    if (!hit.owner.is_claimant()) continue;
+    const auto key = read_key(table, *hit.record);
+    const Descriptor holder = describe(table, hit.owner.claimant_index());
+    if (!hit.still() || !key || key->kind != Kind::name || key->epoch != epoch) continue;
+    if (!holder.terms.rank.process_bound() || holder.session() != session) continue;
+    free_cell({table, epoch, key->bytes}, key->number, hit, holder);
+  }
+}
+
+}    // namespace keyrack::table

@@ -1,0 +1,114 @@
+// A mapped segment as typed arrays, and this process's place in it. Indexes that come out of shared memory are checked
+// here, every time: the bytes of a segment are input.
+#pragma once
+
+#include "os/clock.hpp"
+#include "table/layout.hpp"
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace keyrack::table {
+
+/// The bytes make no sense. Thrown by whoever finds it, and turned into Errc::corrupt_segment where calls end.
+struct Corruption {
+  const char* what;
+};
+
+[[noreturn]] inline void corrupt(const char* what) { throw Corruption{what}; }
+
+/// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
+bool words_equal(const Word* words, std::string_view bytes);
+void write_words(Word* words, std::string_view bytes);
+std::string read_words(const Word* words, std::size_t bytes);
+
+class Table {
+ public:
+  Table(std::byte* base, const Layout& layout) : base_(base), layout_(layout) {}
+
+  const Layout& layout() const { return layout_; }
+  const Geometry& geometry() const { return layout_.geometry; }
+
+  Header& header() const { return *reinterpret_cast<Header*>(base_); }
+  Bucket& bucket(std::uint64_t hash) const {
+    return at<Bucket>(layout_.buckets_at, sizeof(Bucket), hash & (layout_.buckets - 1));
+  }
+  Record& record(RecordIndex index) const {
+    if (index >= layout_.geometry.slots) corrupt("a record's index is out of range");
+    return at<Record>(layout_.records_at, layout_.record_stride, index);
+  }
+  NamePart& name_part(Record& record) const {
+    return *reinterpret_cast<NamePart*>(reinterpret_cast<std::byte*>(&record) + layout_.name_offset);
+  }
+  Claimant& claimant(ClaimantIndex index) const {
+    if (index >= layout_.claimants) corrupt("a claimant's index is out of range");
+    return at<Claimant>(layout_.claimants_at, layout_.claimant_stride, index);
+  }
+  LifeEntry& life(std::uint32_t slot) const {
+    if (slot >= layout_.geometry.sessions) corrupt("a session's index is out of range");
+    return at<LifeEntry>(layout_.lives_at, sizeof(LifeEntry), slot);
+  }
+  SessionInfo& info(std::uint32_t slot) const {
+    if (slot >= layout_.geometry.sessions) corrupt("a session's index is out of range");
+    return at<SessionInfo>(layout_.infos_at, sizeof(SessionInfo), slot);
+  }
+  Waiter& waiter(std::uint32_t index) const {
+    if (index >= layout_.waiters) corrupt("a waiter's index is out of range");
+    return at<Waiter>(layout_.waiters_at, sizeof(Waiter), index);
+  }
+
+  /// Arrays are walked up to these; what was never used is not touched.
+  std::uint32_t records_used() const { return bounded(header().records_high_water, geometry().slots); }
+  std::uint32_t sessions_used() const { return bounded(header().sessions_high_water, geometry().sessions); }
+  std::uint32_t waiters_used() const { return bounded(header().waiters_high_water, layout_.waiters); }
+  std::uint32_t names_epoch() const {
+    return static_cast<std::uint32_t>(header().names_epoch.load(std::memory_order_acquire));
+  }
+
+  /// Monotonic time as ticks, which are never negative and never kNever.
+  Tick tick(std::int64_t monotonic_ns) const { return clamp((monotonic_ns - header().epoch_ns) >> kTickShift); }
+  Tick tick_after(std::int64_t monotonic_ns) const {
+    return clamp((monotonic_ns - header().epoch_ns + (1 << kTickShift) - 1) >> kTickShift);
+  }
+  std::int64_t tick_ns(Tick tick) const {    // monotonic
+    return static_cast<std::int64_t>(tick << kTickShift) + header().epoch_ns;
+  }
+
+ private:
+  template <class T>
+  T& at(std::size_t array, std::size_t stride, std::size_t index) const {
+    return *reinterpret_cast<T*>(base_ + array + stride * index);
+  }
+  static std::uint32_t bounded(const Word& word, std::uint32_t limit) {
+    const std::uint64_t value = word.load(std::memory_order_acquire);
+    return value < limit ? static_cast<std::uint32_t>(value) : limit;
+  }
+  static Tick clamp(std::int64_t ticks) {
+    if (ticks < 0) return 0;
+    return static_cast<Tick>(ticks) < kNever ? static_cast<Tick>(ticks) : kNever - 1;
+  }
+
+  std::byte* base_;
+  Layout layout_;
+};
+
+/// Counters of a session, for people. Same order as in keyrack::Counters.
+enum class Counter : unsigned { inserts, evictions, transfers, refusals, waits, deadlocks, recoveries };
+
+/// This process's place in a table: everything that its threads do there, they do as this session.
+struct Session {
+  Table table;
+  SessionId id;
+  std::atomic<std::uint32_t> record_cursor{0};    // where to look for room next
+  std::atomic<std::uint32_t> claimant_cursor{0};
+
+  explicit Session(const Table& t) : table(t) {}
+
+  void count(Counter counter) const {
+    table.info(id.slot).counters[static_cast<unsigned>(counter)].fetch_add(1, std::memory_order_relaxed);
+  }
+};
+
+}    // namespace keyrack::table
