@@ -1,0 +1,280 @@
+// The protocol of the table, step by step, on memory of our own.
+#include "table/room.hpp"
+#include "table_fixture.hpp"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace keyrack::table {
+namespace {
+
+constexpr Geometry kSmall{.slots = 8, .sessions = 4, .max_signature = 32, .max_signee = 16};
+
+std::string numbered(std::string_view stem, int number) { return std::string(stem) + std::to_string(number); }
+
+TEST(Table, HoldsExactlyAsManyKeysAsItHasSlots) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  for (int i = 0; i < 8; ++i) EXPECT_NE(self.lock(numbered("key", i), numbered("signee", i)), 0u);
+  const auto refused = lock(self.caller(), {.key = Key::lock("one more"), .signee = "me"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::table_full);
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(check(self.table(), Key::lock(numbered("key", i))));
+
+  EXPECT_TRUE(self.unlock("key3", "signee3"));
+  EXPECT_NE(self.lock("one more", "me"), 0u);
+  EXPECT_FALSE(check(self.table(), Key::lock("key3")));
+}
+
+TEST(Table, TokensRiseAlthoughRecordsAreUsedForOtherKeys) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  std::vector<std::uint64_t> last(40, 0);
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 40; ++i) {    // five times as many keys as slots: every use evicts
+      const std::uint64_t token = self.lock(numbered("key", i), "me");
+      ASSERT_GT(token, last[i]) << "key" << i << " in round " << round;
+      last[i] = token;
+      ASSERT_TRUE(self.unlock(numbered("key", i), "me"));
+    }
+  }
+}
+
+TEST(Table, NoClaimantIsLostHoweverManySigneesCome) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_NE(self.lock("key", numbered("s", i)), 0u) << i;
+    ASSERT_TRUE(self.unlock("key", numbered("s", i)));
+  }
+  EXPECT_LE(count_used_claimants(self.table()), 8u);    // what the thread remembers
+}
+
+TEST(Table, ClaimantsOfSigneesThatStillHoldAreNotFreed) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  for (int i = 0; i < 8; ++i) ASSERT_NE(self.lock(numbered("key", i), numbered("holder", i)), 0u);
+  // Renewals with ever new levels take a claimant each; a sweep has to find the dropped ones, and only those.
+  for (int level = 1; level < 1000; ++level) {
+    const auto renewed = lock(self.caller(), {.key = Key::lock("key0"), .signee = "holder0", .level = level});
+    ASSERT_TRUE(renewed && renewed->status == LockStatus::renewed) << level;
+  }
+  for (int i = 0; i < 8; ++i) {
+    const auto seen = check(self.table(), Key::lock(numbered("key", i)));
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->signee, numbered("holder", i));
+  }
+}
+
+/// Runs `work` in a child that is killed when it returns; its session is left behind.
+template <class Work>
+void in_a_process_that_dies(const MemoryTable& memory, Work&& work) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto* session = new TestSession(memory);
+    work(*session);
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the child ended otherwise";
+}
+
+TEST(Table, WhatADeadProcessWasMakingIsTakenBack) {
+  const MemoryTable memory(kSmall);
+  for (int i = 0; i < 8; ++i) {
+    in_a_process_that_dies(memory, [&](TestSession& child) {
+      if (!take_free_record(child.session(), 0)) _exit(1);    // ALLOC, in no chain
+    });
+  }
+  EXPECT_EQ(count_free_records(memory.table()), 7u);    // each next one cleared up after those before
+  TestSession self(memory);
+  EXPECT_EQ(count_free_records(memory.table()), 8u);
+  for (int i = 0; i < 8; ++i) EXPECT_NE(self.lock(numbered("key", i), "me"), 0u);
+}
+
+TEST(Table, ARecordThatWasCondemnedByADeadProcessIsFinished) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  ASSERT_NE(self.lock("key", "me"), 0u);
+  ASSERT_TRUE(self.unlock("key", "me"));
+  const Search search = find(self.table(), Key::lock("key"));
+  ASSERT_TRUE(search.hit && search.hit->owner.is_idle());
+  // As a process leaves it that was killed after the first step.
+  ASSERT_TRUE(search.hit->replace(search.hit->head.next_token(), Owner::dead()));
+  const std::uint64_t dead_token = search.hit->head.token() + 1;
+  EXPECT_FALSE(find(self.table(), Key::lock("key")).hit);    // unlinks it
+  EXPECT_GT(self.lock("key", "me"), dead_token);
+  for (int i = 0; i < 7; ++i) EXPECT_NE(self.lock(numbered("other", i), "me"), 0u);    // its record is of use again
+}
+
+TEST(Table, SlotsOfTheDeadAreUsedAgain) {
+  const MemoryTable memory(kSmall);
+  std::set<std::uint32_t> generations;
+  for (int i = 0; i < 20; ++i) {
+    in_a_process_that_dies(memory, [&](TestSession& child) {
+      if (child.lock("key", "child") == 0 && i == 0) _exit(1);
+    });
+  }
+  TestSession self(memory);
+  EXPECT_EQ(self.session().id.slot, 0u);
+  EXPECT_EQ(self.session().id.generation, 21u);
+}
+
+TEST(Table, SessionsBeyondTheLastSlotAreRefused) {
+  const MemoryTable memory(kSmall);
+  TestSession a(memory), b(memory), c(memory), d(memory);
+  EXPECT_FALSE(attach(memory.table(), os::identify()));
+}
+
+TEST(Table, GenerationsTellSessionsOfOneSlotApart) {
+  const MemoryTable memory(kSmall);
+  SessionId first;
+  {
+    TestSession session(memory);
+    first = session.session().id;
+    EXPECT_TRUE(alive(memory.table(), first));
+  }
+  EXPECT_FALSE(alive(memory.table(), first));
+  TestSession again(memory);
+  EXPECT_EQ(again.session().id.slot, first.slot);
+  EXPECT_FALSE(alive(memory.table(), first));
+  EXPECT_TRUE(alive(memory.table(), again.session().id));
+}
+
+TEST(Table, ManyThreadsWithMoreKeysThanSlotsNeverShareAGrant) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  constexpr int kKeys = 24, kThreads = 4, kRounds = 20'000;
+  std::array<std::atomic<int>, kKeys> inside{};
+  std::atomic<int> grants{0}, shared{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      ClaimantCache cache;
+      const Caller caller{self.session(), cache, 1};
+      const std::string me = numbered("thread", thread);
+      unsigned random = 12'345u + static_cast<unsigned>(thread);
+      for (int round = 0; round < kRounds; ++round) {
+        random = random * 1'664'525u + 1'013'904'223u;
+        const int key = static_cast<int>(random >> 16) % kKeys;
+        const std::string name = numbered("key", key);
+        if (!lock(caller, {.key = Key::lock(name), .signee = me})) continue;
+        if (inside[key].fetch_add(1) != 0) ++shared;
+        ++grants;
+        inside[key].fetch_sub(1);
+        if (const auto done = unlock(self.session(), Key::lock(name), me); !done || done->status != UnlockStatus::ok) {
+          ++shared;
+        }
+      }
+      cache.drop_all(self.table());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(shared, 0);
+  EXPECT_GT(grants, kRounds);
+  std::set<std::string> keys;
+  for (RecordIndex index = 0; index < kSmall.slots; ++index) {
+    const Hit hit = read_record(self.table(), index);
+    ASSERT_TRUE(hit.owner.is_free() || hit.owner.is_idle());
+    if (hit.owner.is_free()) continue;
+    EXPECT_TRUE(keys.insert(read_key(self.table(), *hit.record)->bytes).second) << "a key is there twice";
+  }
+}
+
+TEST(Table, IndexesOutOfRangeAreCorruption) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  ASSERT_NE(self.lock("key", "me"), 0u);
+  Bucket& bucket = memory.table().bucket(Key::lock("key").tag.hash());
+  const std::uint64_t link = bucket.link.load();
+  bucket.link.store(link | 0xff'ffff);
+  EXPECT_THROW(find(self.table(), Key::lock("key")), Corruption);
+  bucket.link.store(link);
+  Record& record = *find(self.table(), Key::lock("key")).hit->record;
+  const std::uint64_t next = record.next.load();
+  record.next.store(Link{next}.pointing_as(Link{link}).bits);    // a circle
+  std::string other = "a";
+  while ((Key::lock(other).tag.hash() & 7) != (Key::lock("key").tag.hash() & 7) || other == "key") other += "a";
+  EXPECT_THROW(find(self.table(), Key::lock(other)), Corruption);
+  record.next.store(next);
+  record.cell.second.store(7);    // no such owner
+  EXPECT_THROW((void)lock(self.caller(), {.key = Key::lock("key"), .signee = "you"}), Corruption);
+}
+
+TEST(NameHints, TheLowestFreeNumberComesFirstWhateverWasGivenBack) {
+  const MemoryTable memory({.slots = 3000, .sessions = 4, .max_signature = 32, .max_signee = 16});
+  TestSession self(memory);
+  const Family family{"f", {}};
+  for (std::uint32_t i = 0; i < 2500; ++i) {
+    const auto grant = acquire_name(self.caller(), family, false);
+    ASSERT_TRUE(grant);
+    ASSERT_EQ(grant->number, i);
+  }
+  std::set<std::uint32_t> free;
+  unsigned random = 7;
+  for (int step = 0; step < 20'000; ++step) {
+    random = random * 1'664'525u + 1'013'904'223u;
+    const std::uint32_t number = (random >> 8) % 2500;
+    if ((random >> 4 & 1) != 0 || free.empty()) {
+      ASSERT_TRUE(release_name(self.table(), family, number));
+      free.insert(number);
+    } else {
+      const auto grant = acquire_name(self.caller(), family, false);
+      ASSERT_TRUE(grant);
+      ASSERT_EQ(grant->number, *free.begin()) << "at step " << step;
+      free.erase(free.begin());
+    }
+  }
+}
+
+TEST(NameHints, AFreeNameThatWasNotAnnouncedIsFoundAfterTheDeath) {
+  const MemoryTable memory({.slots = 100, .sessions = 4, .max_signature = 32, .max_signee = 16});
+  TestSession self(memory);
+  const Family family{"f", {}};
+  for (std::uint32_t i = 0; i < 40; ++i) ASSERT_TRUE(acquire_name(self.caller(), family, false));
+  in_a_process_that_dies(memory, [&](TestSession& child) {
+    // As one leaves it who is killed after he has freed the cell: no hint tells of it.
+    const Search search = find(child.table(), Key::name(0, "f", 35));
+    if (!search.hit || !search.hit->replace(search.hit->head.next_token(), Owner::idle())) _exit(1);
+  });
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 35u);
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 40u);
+}
+
+TEST(NameHints, NamesThatADeadProcessHeldAreFreeAtOnce) {
+  const MemoryTable memory({.slots = 100, .sessions = 4, .max_signature = 32, .max_signee = 16});
+  TestSession self(memory);
+  const Family family{"f", {}};
+  ASSERT_EQ(acquire_name(self.caller(), family, false)->number, 0u);
+  in_a_process_that_dies(memory, [&](TestSession& child) {
+    const auto held = acquire_name(child.caller(), family, true);
+    const auto acquired = acquire_name(child.caller(), family, false);
+    if (!held || held->number != 1 || !acquired || acquired->number != 2) _exit(1);
+  });
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 1u);
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 3u);    // 2 outlives its process
+}
+
+TEST(NameHints, ANumberThatWasRegisteredButNotCountedIsCounted) {
+  const MemoryTable memory({.slots = 100, .sessions = 4, .max_signature = 32, .max_signee = 16});
+  TestSession self(memory);
+  const Family family{"f", {}};
+  ASSERT_EQ(acquire_name(self.caller(), family, false)->number, 0u);
+  in_a_process_that_dies(memory, [&](TestSession& child) {
+    const Key key = Key::name(0, "f", 1);
+    if (!insert(child.session(), key, find(child.table(), key))) _exit(1);
+  });
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 1u);
+  EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 2u);
+}
+
+}    // namespace
+}    // namespace keyrack::table
