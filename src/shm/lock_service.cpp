@@ -45,8 +45,9 @@ table::Ask ask(const table::Key& key, std::string_view signee, std::int32_t leve
 
 /// This thread as a signee: "worker:4711:4713@3.17", the command, the process, the thread, and the session.
 std::string thread_signee(const table::Session& session, std::int32_t pid) {
-  const std::string thread = ":" + std::to_string(pid) + ":" + std::to_string(::syscall(SYS_gettid)) + "@" +
-                             std::to_string(session.id.slot) + "." + std::to_string(session.id.generation);
+  std::string thread(1, ':');
+  thread.append(std::to_string(pid)).append(1, ':').append(std::to_string(::syscall(SYS_gettid))).append(1, '@');
+  thread.append(std::to_string(session.id.slot)).append(1, '.').append(std::to_string(session.id.generation));
   const std::size_t room = session.table.geometry().max_signee;
   const std::string command = program_invocation_short_name;
   if (thread.size() >= room) return thread.substr(thread.size() - room);
@@ -138,7 +139,7 @@ class ShmLockService final : public LockService {
       if (!is_good(request.signature, request.signee)) return refused(Errc::bad_request);
       const auto attached = connection_.attachment();
       if (!attached) return refused(attached.error());
-      return table::unlock((*attached)->session(), table::Key::lock(request.signature), request.signee);
+      return table::unlock((*attached)->caller(), table::Key::lock(request.signature), request.signee);
     });
   }
 
@@ -162,7 +163,7 @@ class ShmLockService final : public LockService {
   }
 
  private:
-  table::Table table() const { return connection_.segment()->table(); }
+  const table::Table& table() const { return connection_.segment()->table(); }
   bool is_key(std::string_view signature) const { return is_text(signature, table().geometry().max_signature); }
   bool is_good(std::string_view signature, std::string_view signee) const {
     return is_key(signature) && is_text(signee, table().geometry().max_signee);

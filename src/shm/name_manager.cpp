@@ -61,7 +61,7 @@ class ShmGrip final : public HeldName::Grip, private os::KeeperTask {
     const auto alive = guarded([&] { return table::keep_alive_grant(table(), family(), grant_); });
     if (!alive) lost_.store(true, std::memory_order_relaxed);
   }
-  table::Table table() const { return segment_->table(); }
+  const table::Table& table() const { return segment_->table(); }
   table::Family family() const { return {family_, auto_release_after_}; }
 
   std::shared_ptr<const Segment> segment_;
@@ -172,7 +172,7 @@ class ShmNameManager final : public NameManager {
             std::make_unique<ShmGrip>(attachment, family, auto_release_after_, grant)};
   }
 
-  table::Table table() const { return connection_.segment()->table(); }
+  const table::Table& table() const { return connection_.segment()->table(); }
   bool is_family(std::string_view family) const { return is_text(family, table().geometry().max_signature); }
   bool is_good(std::string_view family, std::string_view name) const {
     return is_family(family) && is_text(name, table().geometry().max_signature);

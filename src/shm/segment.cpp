@@ -258,8 +258,6 @@ OpenedSegment guarded(const std::string& name, Open&& open) {
 
 }    // namespace
 
-table::Table Segment::table() const { return table::Table(static_cast<std::byte*>(region_.get_address()), layout_); }
-
 OpenedSegment open_segment(const Options& options) {
   return guarded(options.name, [&] { return open_or_create(options); });
 }

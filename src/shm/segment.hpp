@@ -24,15 +24,15 @@ class Segment {
     friend auto operator<=>(const Id&, const Id&) = default;
   };
 
-  table::Table table() const;
+  const table::Table& table() const { return table_; }
   const Id& id() const { return id_; }
 
   Segment(boost::interprocess::mapped_region region, const table::Layout& layout, Id id)
-      : region_(std::move(region)), layout_(layout), id_(id) {}
+      : region_(std::move(region)), table_(static_cast<std::byte*>(region_.get_address()), layout), id_(id) {}
 
  private:
   boost::interprocess::mapped_region region_;
-  table::Layout layout_;
+  table::Table table_;
   Id id_;
 };
 

@@ -3,19 +3,11 @@
 #include "table/room.hpp"
 #include "table/waiting.hpp"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 namespace keyrack::table {
 
 namespace {
 
 constexpr int kPatience = 1 << 20;    // restarts in a row that no contention explains
-
-bool has_key(const Record& record, const Key& key) {
-  if (key.tag.kind() != Kind::name) return words_equal(record.key, key.bytes);
-  return record.key[0].load(std::memory_order_relaxed) == key.qualifier && words_equal(record.key + 1, key.bytes);
-}
 
 /// One walk along a chain. Takes out every dead record that it meets; stops at a record that `wanted` claims.
 /// Empty: not met, and `head` is the bucket's link as it was.
@@ -75,10 +67,6 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
   corrupt("a chain does not come to rest");
 }
 
-std::uint64_t hash(std::string_view bytes, std::uint64_t seed) {
-  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
-}
-
 void write_key(Record& record, const Key& key) {
   record.tag.store(key.tag.bits, std::memory_order_relaxed);
   if (key.tag.kind() == Kind::name) {
@@ -99,26 +87,15 @@ void clear_name_part(const Table& table, Record& record, std::uint64_t birth) {
 
 }    // namespace
 
-Key Key::lock(std::string_view signature) {
-  return {Tag::of(Kind::lock, hash(signature, 1), signature.size()), 0, signature};
-}
-
-Key Key::name(std::uint32_t epoch, std::string_view family, std::uint32_t number) {
-  const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
-  return {Tag::of(Kind::name, hash(family, qualifier * 0x9e37'79b9'7f4a'7c15 + 2), family.size()), qualifier, family};
-}
-
-bool holds_key(const Record& record, const Key& key) {
-  const bool held = record.tag.load(std::memory_order_relaxed) == key.tag.bits && has_key(record, key);
-  std::atomic_thread_fence(std::memory_order_acquire);
-  return held;
-}
-
 Search find(const Table& table, const Key& key) {
   Search search;
-  search.hit = walk(table, table.bucket(key.tag.hash()), search.bucket_link, [&](const Hit& hit) {
-    return hit.record->tag.load(std::memory_order_relaxed) == key.tag.bits && has_key(*hit.record, key);
-  });
+  Hit hit;
+  if (glance(table, key, hit)) {
+    search.hit = hit;
+  } else {
+    search.hit = walk(table, table.bucket(key.tag.hash()), search.bucket_link,
+                      [&](const Hit& met) { return holds_key(*met.record, key); });
+  }
   return search;
 }
 

@@ -4,24 +4,37 @@
 
 #include "table/table.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <optional>
 #include <string_view>
 
 namespace keyrack::table {
 
 struct Key {
-  static Key lock(std::string_view signature);
-  static Key name(std::uint32_t epoch, std::string_view family, std::uint32_t number);
+  static Key lock(std::string_view signature) {
+    return {Tag::of(Kind::lock, hash(signature, 1), signature.size()), 0, signature};
+  }
+  static Key name(std::uint32_t epoch, std::string_view family, std::uint32_t number) {
+    const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
+    return {Tag::of(Kind::name, hash(family, qualifier * 0x9e37'79b9'7f4a'7c15 + 2), family.size()), qualifier, family};
+  }
 
   Tag tag;
   std::uint64_t qualifier;    // names: {epoch 32, number 32}
   std::string_view bytes;
+
+ private:
+  static std::uint64_t hash(std::string_view bytes, std::uint64_t seed) {
+    return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+  }
 };
 
 /// A record as it was seen: its two words belong together, and the record had the key while they stood there.
 struct Hit {
-  RecordIndex index;
-  Record* record;
+  RecordIndex index = 0;
+  Record* record = nullptr;
   Head head;
   Owner owner;
 
@@ -37,6 +50,32 @@ struct Hit {
   }
 };
 
+/// Are these the key's words? Says nothing of the cell.
+inline bool holds_key(const Record& record, const Key& key) {
+  if (record.tag.load(std::memory_order_relaxed) != key.tag.bits) return false;
+  if (key.tag.kind() != Kind::name) return words_equal(record.key, key.bytes);
+  return record.key[0].load(std::memory_order_relaxed) == key.qualifier && words_equal(record.key + 1, key.bytes);
+}
+
+/// Is it this record that has the key, held or unlocked? A record that is remembered, or met on the way, may be tried
+/// so: what chain it is in need not be known.
+inline bool try_record(const Table& table, RecordIndex index, const Key& key, Hit& hit) {
+  Record& record = table.record(index);
+  hit = {index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
+         Owner{record.cell.second.load(std::memory_order_acquire)}};
+  return (hit.owner.is_claimant() || hit.owner.is_idle()) && holds_key(record, key) && hit.still();
+}
+
+/// A quick look at the first few records of the chain. False says nothing.
+inline bool glance(const Table& table, const Key& key, Hit& hit) {
+  Link link{table.bucket(key.tag.hash()).link.load(std::memory_order_acquire)};
+  for (int steps = 0; steps < 4 && !link.at_end(); ++steps) {
+    if (try_record(table, link.record(), key, hit)) return true;
+    link.bits = hit.record->next.load(std::memory_order_acquire);
+  }
+  return false;
+}
+
 struct Search {
   std::optional<Hit> hit;
   Link bucket_link;    // absent: the chain as it was when the key was not in it
@@ -44,9 +83,6 @@ struct Search {
 
 /// The record with that key. Its owner is IDLE, ALLOC or a claimant.
 Search find(const Table&, const Key&);
-
-/// Are these the key's words? Says nothing of the cell.
-bool holds_key(const Record&, const Key&);
 
 /// The two words of a record, read as they are, whatever its state. For walks over all records.
 Hit read_record(const Table&, RecordIndex);

@@ -49,20 +49,6 @@ std::optional<ClaimantIndex> take_free(Session& session, std::uint32_t probes, b
 
 }    // namespace
 
-Descriptor describe(const Table& table, ClaimantIndex index) {
-  const Claimant& claimant = table.claimant(index);
-  Descriptor seen{&claimant, index, {}, {}, 0};
-  seen.state.bits = claimant.state.load(std::memory_order_relaxed);
-  seen.terms.rank.bits = claimant.rank.load(std::memory_order_relaxed);
-  seen.terms.lease_gap = claimant.lease_gap.load(std::memory_order_relaxed);
-  seen.terms.gone_gap = claimant.gone_gap.load(std::memory_order_relaxed);
-  seen.pid = static_cast<std::int32_t>(claimant.pid.load(std::memory_order_relaxed));
-  if (seen.terms.rank.signee_length() > table.geometry().max_signee) {
-    seen.terms.rank = Rank::of(seen.terms.rank.level(), 0, seen.terms.rank.process_bound());    // torn, or corrupt
-  }
-  return seen;
-}
-
 std::optional<ClaimantIndex> take_claimant(Session& session, const Terms& terms, std::string_view signee,
                                            std::int32_t pid, bool single) {
   const Table& table = session.table;

@@ -32,56 +32,57 @@ class ClaimantUse {
 /// Who is in the way, as he was when the call was refused.
 struct Obstacle {
   Hit hit;
-  std::optional<Descriptor> holder = {};    // empty: nobody holds it, but it is another waiter's turn
-  std::string signee = {};
-  bool own = false;    // the caller itself, who does not renew
+  Descriptor holder;
+  bool held = false;    // else nobody holds it, but it is another waiter's turn
+  bool own = false;     // held by the caller itself, who does not renew
+  std::string signee;
 };
 
-Refusal refusal(Errc code, const Obstacle& obstacle) {
-  Refusal refused{code, obstacle.signee, 0, 0, 0};
-  if (obstacle.holder) {
-    refused.level = obstacle.holder->terms.rank.level();
-    refused.pid = obstacle.holder->pid;
-    refused.token = obstacle.hit.head.token();
-  }
-  return refused;
+Refusal refusal(Errc code, Obstacle& obstacle) {
+  if (!obstacle.held) return {code, {}, 0, 0, 0};
+  return {code, std::move(obstacle.signee), obstacle.holder.terms.rank.level(), obstacle.holder.pid,
+          obstacle.hit.head.token()};
 }
 
-/// What came of one try.
-struct Attempt {
-  std::optional<LockResponse> granted;
-  std::optional<Obstacle> obstacle;    // neither: the table is full
-};
+Refusal refusal(Errc code) { return {code, {}, 0, 0, 0}; }
 
 enum class Manners {
   barge,    // take what is free: lock() never waits, so it has no turn
   queue,    // leave it to those who have waited too long
 };
 
-/// One try by the rules. `place`: ours, when we wait; `line` says what it means.
-Attempt attempt(const Caller& caller, const Ask& ask, Manners manners, const WaiterPlace* place) {
+enum class Tried { granted, refused, full };
+
+/// One try by the rules. `place`: ours, when we wait. Fills in `response` or `obstacle`.
+Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const WaiterPlace* place, LockResponse& response,
+              Obstacle& obstacle) {
   Session& session = caller.session;
   const Table& table = session.table;
   for (;;) {
     Now now;
-    const Search search = find(table, ask.key);
-    std::optional<Hit> found = search.hit;
-    if (!found) found = insert(session, ask.key, search);
-    if (!found) return {};
-    const Hit& hit = *found;
+    Hit hit;
+    if (!glance(table, ask.key, hit)) {
+      const Search search = find(table, ask.key);
+      const auto found = search.hit ? search.hit : insert(session, ask.key, search);
+      if (!found) return Tried::full;
+      hit = *found;
+    }
 
-    std::optional<Descriptor> holder;
+    Descriptor holder;
+    const bool has_holder = hit.owner.is_claimant();
     Standing standing = Standing::unheld;
     bool own = false;
-    std::string signee;    // of a holder that is in the way or gives way
-    if (hit.owner.is_claimant()) {
+    if (has_holder) {
       holder = describe(table, hit.owner.claimant_index());
-      own = holder->signed_by(ask.signee);
-      if (!own) signee = holder->signee();
+      own = holder.signed_by(ask.signee);
+      if (own) {
+        obstacle.signee = ask.signee;
+      } else {
+        holder.signee(obstacle.signee);
+      }
       if (!hit.still()) continue;
-      standing = standing_of(table, hit, *holder, now);
-      if (own) signee = ask.signee;
-      own = own && (!holder->terms.rank.process_bound() || holder->session() == session.id);
+      own = own && (!holder.terms.rank.process_bound() || holder.session() == session.id);
+      standing = standing_of(table, hit, holder, now);
     } else if (!hit.owner.is_idle() && !hit.owner.is_alloc()) {
       corrupt("a cell has no known owner");
     }
@@ -91,32 +92,32 @@ Attempt attempt(const Caller& caller, const Ask& ask, Manners manners, const Wai
       status = LockStatus::ok;
     } else if (own && ask.renews) {
       status = LockStatus::renewed;
-    } else if (standing != Standing::held || (holder && ask.level > holder->terms.rank.level()) || ask.force) {
+    } else if (standing != Standing::held || ask.level > holder.terms.rank.level() || ask.force) {
       status = LockStatus::transferred;
     }
-    if (status == LockStatus::failed) return {{}, Obstacle{hit, holder, std::move(signee), own}};
-
+    // What is free for all is left to those who have waited too long; what is ours by rank or force is not theirs.
+    const bool queues = manners == Manners::queue && status != LockStatus::renewed;
     WaiterPlace::Line line{.older = false, .others = hit.head.waiters(), .urgent = hit.head.urgent()};
-    if (manners == Manners::queue && status != LockStatus::renewed && (place != nullptr || hit.head.urgent())) {
-      const bool anyone_may = standing != Standing::held;    // else it is ours by rank or force, and not theirs
-      if (place == nullptr) {
-        if (anyone_may) return {{}, Obstacle{hit}};
-      } else {
-        line = place->line(now.ns());
-        if (anyone_may && hit.head.urgent() && line.older) return {{}, Obstacle{hit}};
-      }
+    if (queues && place != nullptr && status != LockStatus::failed) line = place->line(now.ns());
+    const bool not_our_turn =
+        queues && standing != Standing::held && hit.head.urgent() && (place == nullptr || line.older);
+    if (status == LockStatus::failed || not_our_turn) {
+      obstacle.hit = hit;
+      obstacle.holder = holder;
+      obstacle.held = status == LockStatus::failed;
+      obstacle.own = own;
+      return Tried::refused;
     }
 
     const Ends ends = ends_of(table, ask.duration, ask.time_to_live, now);
     const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
-    LockResponse response{status, {}, 0};
-    if (status == LockStatus::renewed && holder->terms == terms) {
+    if (status == LockStatus::renewed && holder.terms == terms) {
       // The claimant says it all already; only the deadline moves.
-      if (!hit.replace(hit.head, Owner::claimant(holder->index, ends.deadline))) continue;
+      if (!hit.replace(hit.head, Owner::claimant(holder.index, ends.deadline))) continue;
       response.token = hit.head.token();
     } else {
       const ClaimantUse claimant(caller, terms, ask.signee);
-      if (!claimant) return {};
+      if (!claimant) return Tried::full;
       const Head head = (status == LockStatus::renewed ? hit.head.next_edition() : hit.head.next_token())
                             .with_flags(line.urgent, line.others);
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
@@ -126,21 +127,22 @@ Attempt attempt(const Caller& caller, const Ask& ask, Manners manners, const Wai
         hit.record->since.store(Since::at(table.tick(os::monotonic_coarse_ns()), head.token()).bits,
                                 std::memory_order_relaxed);
       }
-      if (holder) free_if_single(table, *holder);
+      if (has_holder) free_if_single(table, holder);
     }
-    if (hit.head.waiters() && holder) wake_all_waiters(table, hit.index);    // they wait for another holder now
+    if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now
+    response.status = status;
     if (status == LockStatus::transferred) {
       session.count(Counter::transfers);
-      response.previous_signee = std::move(signee);
+      response.previous_signee = std::move(obstacle.signee);
     }
-    return {std::move(response), {}};
+    return Tried::granted;
   }
 }
 
 /// The end of a sleep that nobody interrupts: whatever of the holder's grant ends first.
 std::int64_t end_of_grant_ns(const Table& table, const Obstacle& obstacle) {
-  const Tick end =
-      std::min(lease_end(obstacle.hit, obstacle.holder->terms), gone_at(obstacle.hit, obstacle.holder->terms));
+  const Terms& terms = obstacle.holder.terms;
+  const Tick end = std::min(lease_end(obstacle.hit, terms), gone_at(obstacle.hit, terms));
   return end == kNever ? kForever : table.tick_ns(end);
 }
 
@@ -153,46 +155,30 @@ bool release(const Table& table, const Hit& hit, const Descriptor& holder) {
   return true;
 }
 
-Refusal full() { return {Errc::table_full, {}, 0, 0, 0}; }
-
-}    // namespace
-
-Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
-  Attempt tried = attempt(caller, ask, Manners::barge, nullptr);
-  if (tried.granted) return std::move(*tried.granted);
-  if (!tried.obstacle) return full();
-  caller.session.count(Counter::refusals);
-  return refusal(Errc::forbidden, *tried.obstacle);
-}
-
-namespace {
-
-/// Waits asleep until a rule lets us in. `tried` was refused.
-Result<LockResponse, Refusal> wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, ClaimantIndex self,
-                                   Attempt& tried) {
+/// Waits asleep until a rule lets us in; `obstacle` was in the way before.
+Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, ClaimantIndex self, LockResponse& response,
+           Obstacle& obstacle, Errc& error) {
   const Table& table = caller.session.table;
   WaiterPlace place(caller.session, self, os::monotonic_ns());
-  Hit turn_of_others{};    // the cell that is free, but somebody else's turn
+  Hit turn_of_others;    // a cell that is free, but somebody else's turn
   std::int64_t turn_since_ns = 0;
   for (;;) {
     const std::uint32_t wake_count = place.wake_count();
-    place.aim(tried.obstacle->hit.index);
-    const RecordIndex aimed = tried.obstacle->hit.index;
-    tried = attempt(caller, ask, Manners::queue, &place);
-    if (tried.granted) return std::move(*tried.granted);
-    if (!tried.obstacle) return full();
-    const Obstacle& obstacle = *tried.obstacle;
+    const RecordIndex aimed = obstacle.hit.index;
+    place.aim(aimed);
+    const Tried tried = attempt(caller, ask, Manners::queue, &place, response, obstacle);
+    if (tried != Tried::refused) return tried;
     if (obstacle.hit.index != aimed) continue;    // another record has the key now
     const std::int64_t now_ns = os::monotonic_ns();
     if (now_ns >= until_ns) {
-      caller.session.count(Counter::refusals);
-      return refusal(Errc::timed_out, obstacle);
+      error = Errc::timed_out;
+      return tried;
     }
     const Head flagged = obstacle.hit.head.with_flags(obstacle.hit.head.urgent() || place.urgent(now_ns), true);
     if (flagged != obstacle.hit.head && !obstacle.hit.replace(flagged, obstacle.hit.owner)) continue;
 
-    if (!obstacle.holder) {
-      if (turn_of_others.head.token() != obstacle.hit.head.token() || turn_of_others.index != obstacle.hit.index) {
+    if (!obstacle.held) {
+      if (turn_of_others.index != aimed || turn_of_others.head.token() != obstacle.hit.head.token()) {
         turn_of_others = obstacle.hit;
         turn_since_ns = now_ns;
       } else if (now_ns - turn_since_ns >= kGrace) {
@@ -203,72 +189,98 @@ Result<LockResponse, Refusal> wait(const Caller& caller, const Ask& ask, std::in
       continue;
     }
     if (place.closes_a_cycle()) {
-      caller.session.count(Counter::deadlocks);
-      return Refusal{Errc::would_deadlock, {}, 0, 0, 0};
+      error = Errc::would_deadlock;
+      return tried;
     }
     std::int64_t wake_ns = std::min(until_ns, end_of_grant_ns(table, obstacle));
     if (!place.urgent(now_ns)) wake_ns = std::min(wake_ns, now_ns + kUrgentAfter);    // to say that it is urgent
     std::optional<SessionId> holder;
-    if (obstacle.holder->terms.rank.process_bound()) holder = obstacle.holder->session();
+    if (obstacle.holder.terms.rank.process_bound()) holder = obstacle.holder.session();
     place.sleep(wake_count, wake_ns, now_ns, holder);
   }
 }
 
 }    // namespace
 
-Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
-  const Table& table = caller.session.table;
-  Attempt tried = attempt(caller, ask, Manners::queue, nullptr);
-  for (int spin = 0; tried.obstacle && tried.obstacle->holder && spin < kSpins; ++spin) {
-    os::pause();
-    const Hit& hit = tried.obstacle->hit;
-    if (hit.record->cell.first.load(std::memory_order_relaxed) == hit.head.bits) continue;
-    tried = attempt(caller, ask, Manners::queue, nullptr);
+Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
+  LockResponse response;
+  Obstacle obstacle;
+  switch (attempt(caller, ask, Manners::barge, nullptr, response, obstacle)) {
+    case Tried::granted:
+      return response;
+    case Tried::full:
+      return refusal(Errc::table_full);
+    case Tried::refused:
+      break;
   }
-  if (tried.granted) return std::move(*tried.granted);
-  if (!tried.obstacle) return full();
-  if (until_ns <= os::monotonic_ns()) {
-    caller.session.count(Counter::refusals);
-    return refusal(Errc::timed_out, *tried.obstacle);
-  }
-  if (tried.obstacle->own) {
-    caller.session.count(Counter::deadlocks);
-    return Refusal{Errc::would_deadlock, {}, 0, 0, 0};
-  }
-
-  caller.session.count(Counter::waits);
-  Now now;
-  const Ends ends =
-      ends_of(table, ask.duration, ask.time_to_live, now);    // the terms of the grant: one claimant for both
-  const ClaimantUse self(
-      caller, Terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap},
-      ask.signee);
-  if (!self) return full();
-  auto result = wait(caller, ask, until_ns, self.index(), tried);
-  // The wake that was meant for the next holder may have been ours.
-  if (!result && tried.obstacle) wake_first_waiter(table, tried.obstacle->hit.index);
-  return result;
+  caller.session.count(Counter::refusals);
+  return refusal(Errc::forbidden, obstacle);
 }
 
-Result<UnlockResponse, Refusal> unlock(const Session& session, const Key& key, std::string_view signee) {
+Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
+  const Table& table = caller.session.table;
+  LockResponse response;
+  Obstacle obstacle;
+  Tried tried = attempt(caller, ask, Manners::queue, nullptr, response, obstacle);
+  for (int spin = 0; tried == Tried::refused && obstacle.held && !obstacle.own && spin < kSpins; ++spin) {
+    os::pause();
+    const Hit& hit = obstacle.hit;
+    if (hit.record->cell.first.load(std::memory_order_relaxed) == hit.head.bits) continue;
+    tried = attempt(caller, ask, Manners::queue, nullptr, response, obstacle);
+  }
+  Errc error = Errc::timed_out;
+  if (tried == Tried::refused && until_ns > os::monotonic_ns()) {
+    if (obstacle.held && obstacle.own) {
+      error = Errc::would_deadlock;
+    } else {
+      caller.session.count(Counter::waits);
+      Now now;
+      const Ends ends =
+          ends_of(table, ask.duration, ask.time_to_live, now);    // terms of the grant: one claimant for both
+      const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
+      const ClaimantUse self(caller, terms, ask.signee);
+      tried = self ? wait(caller, ask, until_ns, self.index(), response, obstacle, error) : Tried::full;
+      // The wake that was meant for the next holder may have been ours.
+      if (tried != Tried::granted) wake_first_waiter(table, obstacle.hit.index);
+    }
+  }
+  if (tried == Tried::granted) return response;
+  if (tried == Tried::full) return refusal(Errc::table_full);
+  if (error == Errc::would_deadlock) {
+    caller.session.count(Counter::deadlocks);
+    return refusal(error);
+  }
+  caller.session.count(Counter::refusals);
+  return refusal(error, obstacle);
+}
+
+Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std::string_view signee) {
+  const Session& session = caller.session;
   const Table& table = session.table;
   for (;;) {
-    const Search search = find(table, key);
-    if (!search.hit || !search.hit->owner.is_claimant()) return UnlockResponse{UnlockStatus::no_lock};
-    const Hit& hit = *search.hit;
-    const Descriptor holder = describe(table, hit.owner.claimant_index());
-    bool own = holder.signed_by(signee);
-    std::string other;
-    if (!own) other = holder.signee();
+    Hit hit;
+    if (!glance(table, key, hit)) {
+      const Search search = find(table, key);
+      if (!search.hit) return UnlockResponse{UnlockStatus::no_lock};
+      hit = *search.hit;
+    }
+    if (!hit.owner.is_claimant()) return UnlockResponse{UnlockStatus::no_lock};
+    Obstacle obstacle;
+    obstacle.holder = describe(table, hit.owner.claimant_index());
+    Descriptor& holder = obstacle.holder;
+    const bool same_signee = holder.signed_by(signee);
+    if (!same_signee) holder.signee(obstacle.signee);
     if (!hit.still()) continue;
     if (hit.owner.deadline() != kNever) {
       Now now;
       if (now.tick(table) >= gone_at(hit, holder.terms)) return UnlockResponse{UnlockStatus::no_lock};
     }
-    own = own && (!holder.terms.rank.process_bound() || holder.session() == session.id);
-    if (!own) {
+    if (!same_signee || (holder.terms.rank.process_bound() && holder.session() != session.id)) {
+      if (same_signee) obstacle.signee = signee;
+      obstacle.hit = hit;
+      obstacle.held = true;
       session.count(Counter::refusals);
-      return refusal(Errc::forbidden, Obstacle{hit, holder, other.empty() ? std::string(signee) : std::move(other)});
+      return refusal(Errc::forbidden, obstacle);
     }
     if (release(table, hit, holder)) return UnlockResponse{UnlockStatus::ok};
   }

@@ -32,7 +32,7 @@ constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
 Result<LockResponse, Refusal> lock(const Caller&, const Ask&);
 /// `until_ns`: monotonic.
 Result<LockResponse, Refusal> lock_until(const Caller&, const Ask&, std::int64_t until_ns);
-Result<UnlockResponse, Refusal> unlock(const Session&, const Key&, std::string_view signee);
+Result<UnlockResponse, Refusal> unlock(const Caller&, const Key&, std::string_view signee);
 Result<CheckResponse> check(const Table&, const Key&);
 Result<void> confirm(const Table&, const Key&, std::uint64_t token);
 

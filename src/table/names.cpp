@@ -28,7 +28,9 @@ struct Place {
   /// A word of its NamePart, read as a word of this name and not of what the record may have become since.
   std::optional<Born> read(const Word& word) const {
     const Born seen{word.load(std::memory_order_seq_cst)};
-    if (!holds_key(*record, key)) return {};
+    const bool same = holds_key(*record, key);
+    std::atomic_thread_fence(std::memory_order_acquire);    // the key, then the exchange of the word
+    if (!same) return {};
     return seen;
   }
 };

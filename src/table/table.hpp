@@ -20,7 +20,20 @@ struct Corruption {
 [[noreturn]] inline void corrupt(const char* what) { throw Corruption{what}; }
 
 /// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
-bool words_equal(const Word* words, std::string_view bytes);
+inline std::uint64_t word_at(std::string_view bytes, std::size_t at) {    // zero padded
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes.data() + at, bytes.size() - at < 8 ? bytes.size() - at : 8);
+  return word;
+}
+inline bool words_equal(const Word* words, std::string_view bytes) {
+  std::size_t at = 0;
+  for (; at + 8 <= bytes.size(); at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes.data() + at, 8);
+    if (words[at / 8].load(std::memory_order_relaxed) != word) return false;
+  }
+  return at == bytes.size() || words[at / 8].load(std::memory_order_relaxed) == word_at(bytes, at);
+}
 void write_words(Word* words, std::string_view bytes);
 std::string read_words(const Word* words, std::size_t bytes);
 

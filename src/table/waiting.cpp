@@ -42,13 +42,16 @@ struct Node {
 };
 
 std::optional<Node> look_at(const Table& table, const WaiterSight& sight) {
-  Node node{sight, {}, read_record(table, sight.record), {}};
+  const Hit wants = read_record(table, sight.record);
   const Descriptor self = describe(table, sight.claimant);
+  Node node;
+  node.sight = sight;
+  node.wants = wants;
   node.who = {self.signee(), sight.state.session(), self.terms.rank.process_bound()};
-  if (node.wants.owner.is_claimant()) {
-    const Descriptor seen = describe(table, node.wants.owner.claimant_index());
+  if (wants.owner.is_claimant()) {
+    const Descriptor seen = describe(table, wants.owner.claimant_index());
     node.holder = Identity{seen.signee(), seen.session(), seen.terms.rank.process_bound()};
-    if (!node.wants.still()) return {};
+    if (!wants.still()) return {};
   }
   return node;
 }

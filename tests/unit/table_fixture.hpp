@@ -55,7 +55,7 @@ class TestSession {
     return granted ? granted->token : 0;
   }
   bool unlock(std::string_view key, std::string_view signee) {
-    const auto done = table::unlock(session_, Key::lock(key), signee);
+    const auto done = table::unlock(caller(), Key::lock(key), signee);
     return done && done->status == UnlockStatus::ok;
   }
 

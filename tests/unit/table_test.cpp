@@ -170,7 +170,7 @@ TEST(Table, ManyThreadsWithMoreKeysThanSlotsNeverShareAGrant) {
         if (inside[key].fetch_add(1) != 0) ++shared;
         ++grants;
         inside[key].fetch_sub(1);
-        if (const auto done = unlock(self.session(), Key::lock(name), me); !done || done->status != UnlockStatus::ok) {
+        if (const auto done = unlock(caller, Key::lock(name), me); !done || done->status != UnlockStatus::ok) {
           ++shared;
         }
       }
