@@ -117,6 +117,7 @@ enum class Completeness { complete, unfinished };
 Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header& header, std::uint64_t& bytes) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return os::failure("looking at segment " + name);
+  if (!S_ISREG(status.st_mode)) return OpenError{Errc::corrupt_segment, name + " is no shared-memory object"};
   bytes = static_cast<std::uint64_t>(status.st_size);
   alignas(Header) char raw[sizeof(Header)] = {};
   const ssize_t got = ::pread(fd, raw, sizeof raw, 0);
@@ -212,7 +213,7 @@ OpenedSegment open_or_create(const Options& options) {
   const std::string& name = options.name;
   const auto give_up = std::chrono::steady_clock::now() + kFormatPatience;
   for (bool without_name = true;;) {
-    os::Descriptor fd(::open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    os::Descriptor fd(::open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd && errno != ENOENT) return os::failure("opening segment " + name);
     if (!fd) {
       if (!options.create) return wrong(Errc::no_segment, "there is no segment " + name);
@@ -264,7 +265,7 @@ OpenedSegment open_segment(const Options& options) {
 
 OpenedSegment open_segment_read_only(const std::string& name) {
   return guarded(name, [&]() -> OpenedSegment {
-    os::Descriptor fd(::open(path_of(name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    os::Descriptor fd(::open(path_of(name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!fd && errno == ENOENT) return wrong(Errc::no_segment, "there is no segment " + name);
     if (!fd) return os::failure("opening segment " + name);
     Header header;

@@ -49,7 +49,9 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
       }
       if (next.marked()) {
         // Killed after the floor is raised: some tokens are never given. Nothing else.
-        os::raise(bucket.floor, hit.head.token());    // [D2] before [D3]: who finds the key gone finds the floor
+        // The token is read anew: the one in the hit may be older than the owner beside it, which was found dead.
+        const Head last{record.cell.first.load(std::memory_order_acquire)};
+        os::raise(bucket.floor, last.token());    // [D2] before [D3]: who finds the key gone finds the floor
         const Link shorter = link.pointing_as(next);
         if (!from->compare_exchange_strong(link.bits, shorter.bits, std::memory_order_acq_rel)) {    // [D3]
           again = true;

@@ -215,7 +215,8 @@ std::optional<Hit> cell_of(const Table& table, const NameGrant& grant) {
 }
 
 bool is_old(const Table& table, const Hit& hit, std::optional<nanoseconds> auto_release, Now& now) {
-  return auto_release && now.ns() - table.tick_ns(hit.owner.deadline()) > auto_release->count();
+  // Somewhere within its tick it was updated: never call it old too early.
+  return auto_release && now.ns() - table.tick_ns(hit.owner.deadline() + 1) > auto_release->count();
 }
 
 void free_cell(const Names& names, std::uint32_t number, const Hit& hit, const Descriptor& holder) {
