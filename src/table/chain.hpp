@@ -14,11 +14,11 @@ namespace keyrack::table {
 
 struct Key {
   static Key lock(std::string_view signature) {
-    return {Tag::of(Kind::lock, hash(signature, 1), signature.size()), 0, signature};
+    return {Tag::of(Kind::lock, hash(signature), signature.size()), 0, signature};
   }
   static Key name(std::uint32_t epoch, std::string_view family, std::uint32_t number) {
     const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
-    return {Tag::of(Kind::name, hash(family, qualifier * 0x9e37'79b9'7f4a'7c15 + 2), family.size()), qualifier, family};
+    return {Tag::of(Kind::name, mixed(hash(family), qualifier), family.size()), qualifier, family};
   }
 
   Tag tag;
@@ -26,8 +26,9 @@ struct Key {
   std::string_view bytes;
 
  private:
-  static std::uint64_t hash(std::string_view bytes, std::uint64_t seed) {
-    return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+  static std::uint64_t hash(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+  static std::uint64_t mixed(std::uint64_t hash, std::uint64_t number) {
+    return (hash ^ (number + 1) * 0x9e37'79b9'7f4a'7c15) * 0xc2b2'ae3d'27d4'eb4f >> 8;
   }
 };
 

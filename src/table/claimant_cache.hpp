@@ -38,7 +38,15 @@ class ClaimantCache {
     return Use{*index, false};
   }
 
-  /// Is this claimant one of this signee's that we have pinned? Then its words need not be read.
+  /// The claimant with these terms, if it is remembered.
+  std::optional<ClaimantIndex> find(const Terms& terms, std::string_view signee) const {
+    const Entry& entry = entries_[hash_of(signee) >> 61];
+    if (!entry.used || !(entry.terms == terms) || entry.signee != signee) return {};
+    return entry.index;
+  }
+
+  /// Is this claimant one of this signee's that is remembered here? Then its words need not be read, and it is not
+  /// single.
   bool knows(ClaimantIndex index, std::string_view signee) const {
     const Entry& entry = entries_[hash_of(signee) >> 61];
     return entry.used && entry.index == index && entry.signee == signee;
