@@ -39,8 +39,12 @@ Keeper& Keeper::of_this_process() {
   void* keeper = process.load(std::memory_order_acquire);
   if (keeper == nullptr) {
     // After a fork the parent's keeper is left alone: its mutexes may be locked by threads that are not here.
+    static std::atomic<Keeper*> latest{nullptr};    // so that leak checkers can follow them all
     auto* fresh = new Keeper;
-    if (process.compare_exchange_strong(keeper, fresh)) return *fresh;
+    if (process.compare_exchange_strong(keeper, fresh)) {
+      fresh->inherited_ = latest.exchange(fresh);
+      return *fresh;
+    }
     delete fresh;
   }
   return *static_cast<Keeper*>(keeper);

@@ -68,6 +68,7 @@ class Keeper {
   void relink();
 
   std::atomic<void*>* process_;
+  Keeper* inherited_ = nullptr;    // the copy of the parent's, never used
 
   std::mutex lives_mutex_;    // guards the next four; taken before tasks_mutex_
   std::thread thread_;

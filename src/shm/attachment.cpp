@@ -16,6 +16,7 @@ namespace {
 /// The attachments of this process, by segment.
 struct Registry {
   const os::Keeper* process;    // whose it is
+  Registry* inherited;          // the copy of the parent's, never used
   std::mutex mutex;
   std::map<Segment::Id, std::weak_ptr<Attachment>> attachments;
 
@@ -25,7 +26,7 @@ struct Registry {
     const os::Keeper* process = &os::Keeper::of_this_process();
     Registry* registry = current.load(std::memory_order_acquire);
     while (registry == nullptr || registry->process != process) {
-      auto* fresh = new Registry{process, {}, {}};
+      auto* fresh = new Registry{process, registry, {}, {}};
       if (current.compare_exchange_strong(registry, fresh)) return *fresh;
       delete fresh;
     }
