@@ -73,7 +73,7 @@ class ClaimantCache {
     if (signee.size() >= 8) {
       std::memcpy(&head, signee.data(), 8);
       std::memcpy(&tail, signee.data() + signee.size() - 8, 8);
-    } else {
+    } else if (!signee.empty()) {
       std::memcpy(&head, signee.data(), signee.size());
     }
     return ((head ^ signee.size()) * 0x9e37'79b9'7f4a'7c15 ^ tail) * 0xc2b2'ae3d'27d4'eb4f;

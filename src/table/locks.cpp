@@ -73,6 +73,7 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
       if (!found) return Tried::full;
       hit = *found;
     }
+    obstacle.hit = hit;
 
     Descriptor holder;
     const bool has_holder = hit.owner.is_claimant();
@@ -108,7 +109,6 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
     const bool not_our_turn =
         queues && standing != Standing::held && hit.head.urgent() && (place == nullptr || line.older);
     if (status == LockStatus::failed || not_our_turn) {
-      obstacle.hit = hit;
       obstacle.holder = holder;
       obstacle.held = status == LockStatus::failed;
       obstacle.own = own;
@@ -188,15 +188,23 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
     const RecordIndex aimed = obstacle.hit.index;
     place.aim(aimed);
     const Tried tried = attempt(caller, ask, Manners::queue, &place, response, obstacle);
-    if (tried != Tried::refused) return tried;
-    if (obstacle.hit.index != aimed) continue;    // another record has the key now
+    if (tried == Tried::full) return tried;
+    if (obstacle.hit.index != aimed) {
+      // Another record has the key now. A wake for the one we waited at may have been ours: to its next waiter.
+      place.aim(obstacle.hit.index);
+      wake_first_waiter(table, aimed);
+    }
+    if (tried == Tried::granted) return tried;
+    if (obstacle.hit.index != aimed) continue;
     const std::int64_t now_ns = os::monotonic_ns();
     if (now_ns >= until_ns) {
       error = Errc::timed_out;
       return tried;
     }
     const Head flagged = obstacle.hit.head.with_flags(obstacle.hit.head.urgent() || place.urgent(now_ns), true);
-    if (flagged != obstacle.hit.head && !obstacle.hit.replace(flagged, obstacle.hit.owner)) continue;
+    // Never sleep on a stale picture: the cell is flagged by us, or was flagged before and is still the same.
+    if (flagged == obstacle.hit.head ? !obstacle.hit.still() : !obstacle.hit.replace(flagged, obstacle.hit.owner))
+      continue;
 
     if (!obstacle.held) {
       if (turn_of_others.index != aimed || turn_of_others.head.token() != obstacle.hit.head.token()) {

@@ -193,8 +193,11 @@ Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& nam
   std::optional<Hit> hit = search.hit;
   if (!hit) hit = insert(caller.session, key, search);
   if (!hit) return make_error_code(Errc::table_full);
+  const auto sight = look_at(names, number, family.auto_release_after, now);
+  // Whoever was making the record has died, and somebody has taken it out: not registered, so not to be counted.
+  if (!sight) return std::optional<NameGrant>{};
   std::optional<NameGrant> grant;
-  if (const auto sight = look_at(names, number, family.auto_release_after, now); sight && sight->free) {
+  if (sight->free) {
     auto taken = take(caller, names, number, sight->hit, sight->holder, process_bound, now);
     if (!taken) return taken;
     grant = *taken;
