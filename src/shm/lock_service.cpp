@@ -73,7 +73,7 @@ class Mutex final : public detail::MutexEngine {
       request.renews = false;
       auto granted = when == steady_clock::time_point::min() ? table::lock(caller, request)
                                                              : table::lock_until(caller, request, monotonic(when));
-      if (!granted) return std::move(granted.error());
+      if (!granted) return granted.error();
       return granted->token;
     });
   }

@@ -45,11 +45,11 @@ class ClaimantCache {
     return entry.index;
   }
 
-  /// Is this claimant one of this signee's that is remembered here? Then its words need not be read, and it is not
+  /// The terms of a claimant that is remembered here as this signee's: its words need not be read, and it is not
   /// single.
-  bool knows(ClaimantIndex index, std::string_view signee) const {
+  const Terms* terms_of(ClaimantIndex index, std::string_view signee) const {
     const Entry& entry = entries_[hash_of(signee) >> 61];
-    return entry.used && entry.index == index && entry.signee == signee;
+    return entry.used && entry.index == index && entry.signee == signee ? &entry.terms : nullptr;
   }
 
   void drop_all(const Table& table) {

@@ -26,9 +26,8 @@ Tick ticks(nanoseconds shorter, nanoseconds longer) {
 
 }    // namespace
 
-Ends ends_of(const Table& table, std::optional<nanoseconds> duration, std::optional<nanoseconds> time_to_live,
-             Now& now) {
-  if (!duration && !time_to_live) return {kNever, 0, kNever};
+Ends ends_of_some(const Table& table, std::optional<nanoseconds> duration, std::optional<nanoseconds> time_to_live,
+                  Now& now) {
   if (!time_to_live) return {tick_of_end(table, now.ns(), *duration), 0, kNever};
   if (!duration) return {tick_of_end(table, now.ns(), *time_to_live), kNever, 0};
   if (*duration <= *time_to_live) {

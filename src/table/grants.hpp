@@ -18,6 +18,8 @@ class Now {
     return ns_;
   }
   Tick tick(const Table& table) { return table.tick(ns()); }
+  /// Some milliseconds off unless the clock has been read: cheap, for people.
+  std::int64_t about_ns() const { return ns_ != 0 ? ns_ : os::monotonic_coarse_ns(); }
 
  private:
   std::int64_t ns_ = 0;
@@ -53,7 +55,11 @@ inline Standing standing_of(const Table& table, const Hit& hit, const Descriptor
 struct Ends {
   Tick deadline, lease_gap, gone_gap;
 };
-Ends ends_of(const Table&, std::optional<std::chrono::nanoseconds> duration,
-             std::optional<std::chrono::nanoseconds> time_to_live, Now&);
+Ends ends_of_some(const Table&, std::optional<std::chrono::nanoseconds> duration,
+                  std::optional<std::chrono::nanoseconds> time_to_live, Now&);
+inline Ends ends_of(const Table& table, const std::optional<std::chrono::nanoseconds>& duration,
+                    const std::optional<std::chrono::nanoseconds>& time_to_live, Now& now) {
+  return duration || time_to_live ? ends_of_some(table, duration, time_to_live, now) : Ends{kNever, 0, kNever};
+}
 
 }    // namespace keyrack::table

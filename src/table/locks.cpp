@@ -30,8 +30,8 @@ class ClaimantUse {
 };
 
 /// For people, after a grant.
-void note_since(const Table& table, const Hit& hit, Head granted) {
-  const Since since = Since::at(table.tick(os::monotonic_coarse_ns()), granted.token());
+void note_since(const Table& table, const Hit& hit, Head granted, Now& now) {
+  const Since since = Since::at(table.tick(now.about_ns()), granted.token());
   hit.record->since.store(since.bits, std::memory_order_relaxed);
 }
 
@@ -129,7 +129,7 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
       if (!hit.replace(head, Owner::claimant(claimant.index(), ends.deadline))) continue;
       response.token = head.token();
-      if (status != LockStatus::renewed) note_since(table, hit, head);
+      if (status != LockStatus::renewed) note_since(table, hit, head, now);
       if (has_holder) free_if_single(table, holder);
     }
     if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now
@@ -152,14 +152,15 @@ std::int64_t end_of_grant_ns(const Table& table, const Obstacle& obstacle) {
 /// The commonest case alone, in a fraction of the steps: a record that nobody holds or waits for, no lease, a claimant
 /// that is remembered. The token; 0: not so, ask by the rules.
 std::uint64_t lock_idle(const Caller& caller, const Ask& ask, Hit& hit) {
-  if (ask.duration || ask.time_to_live) return 0;
   const Table& table = caller.session.table;
   if (!glance(table, ask.key, hit) || !hit.owner.is_idle() || hit.head.waiters() || hit.head.urgent()) return 0;
-  const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), 0, kNever};
+  Now now;
+  const Ends ends = ends_of(table, ask.duration, ask.time_to_live, now);
+  const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
   const auto claimant = caller.claimants.find(terms, ask.signee);
   const Head head = hit.head.next_token();
-  if (!claimant || !hit.replace(head, Owner::claimant(*claimant, kNever))) return 0;    // [G1]
-  note_since(table, hit, head);
+  if (!claimant || !hit.replace(head, Owner::claimant(*claimant, ends.deadline))) return 0;    // [G1]
+  note_since(table, hit, head, now);
   return head.token();
 }
 
@@ -298,7 +299,8 @@ Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std
       hit = *search.hit;
     }
     if (!hit.owner.is_claimant()) return UnlockResponse{UnlockStatus::no_lock};
-    if (hit.owner.deadline() == kNever && caller.claimants.knows(hit.owner.claimant_index(), signee)) {
+    const Terms* known = caller.claimants.terms_of(hit.owner.claimant_index(), signee);
+    if (known != nullptr && known->gone_gap == kNever) {    // ours, and without a time to live also when it is stale
       if (release(table, hit)) return UnlockResponse{UnlockStatus::ok};
       continue;
     }

@@ -1,5 +1,7 @@
 #include "table/table.hpp"
 
+#include <algorithm>
+
 namespace keyrack::table {
 
 void write_words(Word* words, std::string_view bytes) {
@@ -9,12 +11,11 @@ void write_words(Word* words, std::string_view bytes) {
 }
 
 std::string read_words(const Word* words, std::size_t bytes) {
-  std::string text(round_up(bytes, 8), '\0');
-  for (std::size_t at = 0; at < text.size(); at += 8) {
+  std::string text(bytes, '\0');
+  for (std::size_t at = 0; at < bytes; at += 8) {
     const std::uint64_t word = words[at / 8].load(std::memory_order_relaxed);
-    std::memcpy(text.data() + at, &word, 8);
+    std::memcpy(text.data() + at, &word, std::min<std::size_t>(8, bytes - at));
   }
-  text.resize(bytes);
   return text;
 }
 

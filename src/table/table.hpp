@@ -20,9 +20,19 @@ struct Corruption {
 [[noreturn]] inline void corrupt(const char* what) { throw Corruption{what}; }
 
 /// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
-inline std::uint64_t word_at(std::string_view bytes, std::size_t at) {    // zero padded
+/// The up to eight bytes from `at` on, zero padded. Whole loads where there is room: a word that is put together from
+/// bytes in memory stalls the load that follows.
+inline std::uint64_t word_at(std::string_view bytes, std::size_t at) {
   std::uint64_t word = 0;
-  std::memcpy(&word, bytes.data() + at, bytes.size() - at < 8 ? bytes.size() - at : 8);
+  const std::size_t left = bytes.size() - at;
+  if (left >= 8) {
+    std::memcpy(&word, bytes.data() + at, 8);
+  } else if (bytes.size() >= 8) {
+    std::memcpy(&word, bytes.data() + bytes.size() - 8, 8);
+    word >>= 8 * (8 - left);
+  } else {
+    for (std::size_t i = left; i-- > 0;) word = word << 8 | static_cast<unsigned char>(bytes[at + i]);
+  }
   return word;
 }
 inline bool words_equal(const Word* words, std::string_view bytes) {
