@@ -11,6 +11,7 @@
 // The child leaves by _exit: nothing of its parent's is destroyed or flushed twice. It dies with its parent.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>

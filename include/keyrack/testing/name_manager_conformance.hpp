@@ -527,6 +527,7 @@ TEST_P(NameManagerConformance, ANameHasOneHolderAtATime) {
         const std::size_t number = std::stoul(name);
         ASSERT_LT(number, kThreads) << "a lower one was free";
         ASSERT_EQ(holder[number].exchange(me), 0u);
+        std::this_thread::yield();    // so that the others come while it is held
         if (turn % 50 == 0) {
           EXPECT_LE(names->list().value().size(), kThreads);
         }

@@ -1,0 +1,31 @@
+// What takes part in a comparison: keyrack's own ways to lock (own.hpp), and the rivals (rivals/).
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <string_view>
+
+namespace keyrack::bench {
+
+/// Made once, with a number of keys, before the processes that use it are forked. lock() returns when the caller holds
+/// the key, after however long; whatever fails throws. A process that is killed may hold a key: `kSurvivesDeath` says
+/// that the next one gets it. `kSleeps`: lock() waits asleep, not spinning.
+template <class T>
+concept Contender = std::constructible_from<T, std::size_t> && requires(T& contender, std::size_t key) {
+  { T::kName } -> std::convertible_to<std::string_view>;
+  { T::kSurvivesDeath } -> std::convertible_to<bool>;
+  { T::kSleeps } -> std::convertible_to<bool>;
+  contender.lock(key);
+  contender.unlock(key);
+};
+
+/// A list of contenders, to register a case for each.
+template <Contender... Each>
+struct Contenders {
+  template <class Visit>
+  static void for_each(Visit&& visit) {
+    (visit.template operator()<Each>(), ...);
+  }
+};
+
+}    // namespace keyrack::bench

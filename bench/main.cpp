@@ -1,0 +1,35 @@
+// keyrack_bench: one round of every case, as Google Benchmark runs and writes it. bench/run makes tables of rounds.
+//
+// Beside Google Benchmark's options: --smoke, to see that everything works, with small tables and short times.
+#include "harness/suite.hpp"
+
+#include <string_view>
+#include <vector>
+
+int main(int argc, char** argv) {
+  using namespace keyrack::bench;
+  static char min_time[] = "--benchmark_min_time=0.0001";
+  std::vector<char*> arguments;
+  for (int i = 0; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--smoke") {
+      scale().smoke = true;
+      arguments.push_back(min_time);
+    } else {
+      arguments.push_back(argv[i]);
+    }
+  }
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+
+  // The largest tables last: their keys are memory that every forked process would have to copy the map of.
+  add_pair_cases();
+  add_two_process_cases();
+  add_waiting_cases();
+  add_room_cases();
+  add_name_cases();
+  add_scale_cases();
+  if (benchmark::RunSpecifiedBenchmarks() == 0) return 2;
+  benchmark::Shutdown();
+  return any_failed() ? 1 : 0;
+}

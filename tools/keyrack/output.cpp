@@ -1,0 +1,268 @@
+// Escaping, tables, JSON and the writing itself.
+#include "output.hpp"
+
+#include "duration.hpp"
+#include "failure.hpp"
+
+#include <fmt/compile.h>
+#include <unistd.h>
+#include <boost/locale/utf.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+namespace keyrack::command {
+namespace {
+
+/// Hands on the pieces of the text: characters as they are with their code points, and single bytes that are to be
+/// escaped, since no character begins with them.
+template <class Keep, class Escape>
+void walk(std::string_view text, Keep keep, Escape escape) {
+  namespace utf = boost::locale::utf;
+  for (const char *at = text.begin(), *const end = text.end(); at != end;) {
+    const char* next = at;
+    const utf::code_point point = utf::utf_traits<char>::decode(next, end);
+    if (point == utf::illegal || point == utf::incomplete) {
+      escape(static_cast<unsigned char>(*at++));
+    } else {
+      keep(std::string_view(at, static_cast<std::size_t>(next - at)), point);
+      at = next;
+    }
+  }
+}
+
+/// Would move the cursor or break the line.
+bool is_control(boost::locale::utf::code_point point) {
+  return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029;
+}
+
+void append_escaped(std::string& out, unsigned char byte) {
+  fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+}
+
+/// What neither JSON nor a terminal minds.
+bool is_harmless(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
+/// What the buffer's own append() does, but inlined: a million records are some forty million pieces.
+inline void append(fmt::memory_buffer& out, std::string_view text) {
+  const std::size_t size = out.size();
+  out.resize(size + text.size());
+  std::memcpy(out.data() + size, text.data(), text.size());
+}
+
+std::string_view start_of(Colour colour) {
+  switch (colour) {
+    case Colour::bold:
+      return "\033[1m";
+    case Colour::green:
+      return "\033[32m";
+    case Colour::yellow:
+      return "\033[33m";
+    case Colour::red:
+      return "\033[31m";
+    case Colour::plain:
+      break;
+  }
+  return "";
+}
+
+}    // namespace
+
+std::string utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  walk(
+      text, [&](std::string_view character, auto) { out += character; },
+      [&](unsigned char byte) { append_escaped(out, byte); });
+  return out;
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  walk(
+      text,
+      [&](std::string_view character, auto point) {
+        if (is_control(point)) {
+          for (const char c : character) append_escaped(out, static_cast<unsigned char>(c));
+        } else {
+          out += character;
+        }
+      },
+      [&](unsigned char byte) { append_escaped(out, byte); });
+  return out;
+}
+
+std::string people(std::chrono::nanoseconds time) {
+  using namespace std::chrono;
+  const auto cut_to = [&](auto unit) { return format_duration(duration_cast<decltype(unit)>(time)); };
+  if (time > -10s && time < 10s) return cut_to(milliseconds());
+  if (time > -1h && time < 1h) return cut_to(seconds());
+  return cut_to(minutes());
+}
+
+std::string iso_time(std::chrono::system_clock::time_point when) {
+  using namespace std::chrono;
+  const auto second = floor<seconds>(when);
+  const auto day = floor<days>(second);
+  const year_month_day date(day);
+  const hh_mm_ss time(second - day);
+  return fmt::format(FMT_COMPILE("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z"), static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
+                     time.minutes().count(), time.seconds().count());
+}
+
+std::string people_bytes(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  auto amount = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; amount >= 1024 && unit + 1 < kUnits.size(); ++unit) amount /= 1024;
+  return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", amount, kUnits[unit]);
+}
+
+Output::Output() : is_terminal_(::isatty(STDOUT_FILENO) == 1) {
+  const char* no_color = std::getenv("NO_COLOR");
+  colours_ = is_terminal_ && (no_color == nullptr || *no_color == '\0');
+}
+
+void Output::paint(Colour colour, std::string_view text) {
+  const std::string_view start = colours_ ? start_of(colour) : "";
+  append(text_, start);
+  append(text_, text);
+  if (!start.empty()) append(text_, "\033[0m");
+}
+
+void Output::drain() {
+  for (std::size_t done = 0; done < text_.size() && error_ == 0;) {
+    const ssize_t written = ::write(STDOUT_FILENO, text_.data() + done, text_.size() - done);
+    if (written >= 0) {
+      done += static_cast<std::size_t>(written);
+    } else if (errno != EINTR) {
+      error_ = errno;
+    }
+  }
+  text_.clear();
+}
+
+int Output::finish() {
+  drain();
+  if (error_ == 0) return kDone;
+  return complain(kFailure, "cannot write to standard output: {}", std::strerror(error_));
+}
+
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (const Column& column : columns_) widths_.push_back(column.title.size());
+}
+
+void Table::cell(std::string_view content, Colour colour) {
+  const std::string shown = content.empty() ? "-" : printable(content);
+  const auto width = std::count_if(shown.begin(), shown.end(), [](char c) { return (c & 0xc0) != 0x80; });
+  std::size_t& widest = widths_[cells_.size() % columns_.size()];
+  widest = std::max(widest, static_cast<std::size_t>(width));
+  text_ += shown;
+  cells_.push_back({static_cast<std::uint32_t>(shown.size()), static_cast<std::uint32_t>(width), colour});
+}
+
+void Table::write(Output& output) const {
+  const auto write_cell = [&](std::size_t column, std::string_view text, std::size_t width, Colour colour) {
+    const std::size_t padding = widths_[column] - width;
+    const bool last = column + 1 == columns_.size();
+    if (columns_[column].right) output.print("{:{}}", "", padding);
+    output.paint(colour, text);
+    if (!columns_[column].right && !last) output.print("{:{}}", "", padding);
+    output.print("{}", last ? "\n" : "  ");
+  };
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    write_cell(i, columns_[i].title, columns_[i].title.size(), Colour::bold);
+  }
+  std::string_view rest = text_;
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    write_cell(i % columns_.size(), rest.substr(0, cells_[i].bytes), cells_[i].width, cells_[i].colour);
+    rest.remove_prefix(cells_[i].bytes);
+    output.drain_if_large();
+  }
+}
+
+void Json::separate() {
+  if (comma_) append(output_.text(), ",");
+}
+
+Json& Json::raw(std::string_view text) {
+  separate();
+  append(output_.text(), text);
+  comma_ = true;
+  return *this;
+}
+
+Json& Json::begin_object() {
+  separate();
+  append(output_.text(), arrays_ > 0 ? "\n  {" : "{");
+  comma_ = false;
+  return *this;
+}
+
+Json& Json::end_object() {
+  append(output_.text(), "}");
+  comma_ = true;
+  output_.drain_if_large();
+  return *this;
+}
+
+Json& Json::begin_array() {
+  separate();
+  append(output_.text(), "[");
+  ++arrays_;
+  comma_ = false;
+  return *this;
+}
+
+Json& Json::end_array() {
+  append(output_.text(), "]");
+  --arrays_;
+  comma_ = true;
+  return *this;
+}
+
+Json& Json::key(std::string_view name) {
+  append(output_.text(), comma_ ? ",\"" : "\"");
+  append(output_.text(), name);
+  append(output_.text(), "\":");
+  comma_ = false;
+  return *this;
+}
+
+Json& Json::value(std::string_view content) {
+  separate();
+  comma_ = true;
+  fmt::memory_buffer& out = output_.text();
+  out.push_back('"');
+  if (std::all_of(content.begin(), content.end(), is_harmless)) {
+    append(out, content);
+  } else {
+    walk(
+        content,
+        [&](std::string_view character, auto) {
+          if (character.size() > 1 || is_harmless(character[0])) {
+            append(out, character);
+          } else if (character[0] == '"' || character[0] == '\\') {
+            out.push_back('\\');
+            out.push_back(character[0]);
+          } else {
+            fmt::format_to(fmt::appender(out), "\\u{:04x}", character[0]);
+          }
+        },
+        [&](unsigned char byte) { fmt::format_to(fmt::appender(out), "\\\\x{:02x}", byte); });
+  }
+  out.push_back('"');
+  return *this;
+}
+
+Json& Json::value(bool content) { return raw(content ? "true" : "false"); }
+
+Json& Json::value(std::nullptr_t) { return raw("null"); }
+
+}    // namespace keyrack::command
