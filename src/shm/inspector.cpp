@@ -40,8 +40,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::system_clock;
-using table::Claimant;
-using table::Counter;
 using table::Descriptor;
 using table::Hit;
 using table::Life;

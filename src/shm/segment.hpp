@@ -19,10 +19,7 @@ namespace keyrack::shm {
 class Segment {
  public:
   /// What the kernel knows it by: a name may be removed and given again.
-  struct Id {
-    std::uint64_t device = 0, inode = 0;
-    friend auto operator<=>(const Id&, const Id&) = default;
-  };
+  using Id = std::pair<std::uint64_t, std::uint64_t>;    // device, inode
 
   const table::Table& table() const { return table_; }
   const Id& id() const { return id_; }

@@ -16,7 +16,7 @@ namespace {
 void write_info(const Table& table, SessionId id, const os::Identity& self) {
   SessionInfo& info = table.info(id.slot);
   char command[16] = {};
-  std::memcpy(command, self.command.data(), std::min(self.command.size(), sizeof command));
+  self.command.copy(command, sizeof command);
   std::uint64_t words[2];
   std::memcpy(words, command, sizeof words);
   info.pid.store(static_cast<std::uint32_t>(self.pid), std::memory_order_relaxed);
