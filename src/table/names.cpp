@@ -339,13 +339,15 @@ bool is_in_force(const Table& table, const Family& family, const NameGrant& gran
 }
 
 void reset_names(const Table& table) {
-  const auto epoch = static_cast<std::uint32_t>(table.header().names_epoch.fetch_add(1, std::memory_order_acq_rel) + 1);
+  table.header().names_epoch.fetch_add(1, std::memory_order_acq_rel);
   // All are forgotten. Killed from here on: their records stay until room is needed.
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const Hit hit = read_record(table, index);
     if (!hit.owner.is_idle() && !hit.owner.is_claimant()) continue;
     const auto key = read_key(table, *hit.record);
-    if (!key || key->kind != Kind::name || key->epoch == epoch || !hit.still()) continue;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    // The epoch is read after the name's: epochs only rise, so another one is a later one.
+    if (!key || key->kind != Kind::name || key->epoch == table.names_epoch() || !hit.still()) continue;
     std::optional<Descriptor> holder;
     if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
     if (condemn(table, hit) && holder) free_if_single(table, *holder);

@@ -12,11 +12,13 @@ namespace {
 /// How dear a record is; the cheapest goes first.
 enum class Worth { unheld, gone, abandoned, stale, kept };
 
-Worth worth_of(const Table& table, const Hit& hit, std::uint32_t names_epoch, Now& now) {
+Worth worth_of(const Table& table, const Hit& hit, Now& now) {
   if (hit.owner.is_alloc()) return alive(table, hit.owner.alloc_session()) ? Worth::kept : Worth::unheld;
   const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
   if (tag.kind() == Kind::name) {
-    return hit.record->key[0].load(std::memory_order_relaxed) >> 32 == names_epoch ? Worth::kept : Worth::unheld;
+    // The epoch is read after the name's: epochs only rise, so another one is a later one, and the name is forgotten.
+    const std::uint64_t epoch = hit.record->key[0].load(std::memory_order_acquire) >> 32;
+    return epoch == table.names_epoch() ? Worth::kept : Worth::unheld;
   }
   if (hit.owner.is_idle()) return Worth::unheld;
   if (!hit.owner.is_claimant()) corrupt("a cell has no known owner");
@@ -59,7 +61,6 @@ std::optional<Hit> take_free_record(Session& session, std::uint64_t floor) {
       16;    // how far to look for a free record before an unlocked one is taken from its key
   const Table& table = session.table;
   const std::uint32_t slots = table.geometry().slots;
-  const std::uint32_t epoch = table.names_epoch();
   Now now;
   for (;;) {
     std::array<std::optional<Hit>, static_cast<std::size_t>(Worth::kept)> cheapest;
@@ -77,7 +78,7 @@ std::optional<Hit> take_free_record(Session& session, std::uint64_t floor) {
         if (auto mine = take(session, freed, floor)) return mine;
         continue;
       }
-      const Worth worth = worth_of(table, hit, epoch, now);
+      const Worth worth = worth_of(table, hit, now);
       if (worth != Worth::kept && !cheapest[static_cast<std::size_t>(worth)]) {
         cheapest[static_cast<std::size_t>(worth)] = hit;
       }

@@ -171,7 +171,7 @@ end:
        fi }
 #ifdef CANARY_STILL_FIRST
   :: d_step { pc == read_state -> state = state_of[owner - 1]; pc = still }    /* trap 6 */
-  :: d_step { pc == still -> 
+  :: d_step { pc == still ->
        if
        :: head_of[cell] == head && owner_of[cell] == owner -> truth_then = truth[cell]; pc = read_word1
        :: else -> state = 0; pc = read_head

@@ -8,6 +8,7 @@
  *
  * Bounds: WAITERS processes with ROUNDS bounded waits each, BARGERS that call lock() once, EVICTIONS of an unlocked
  * record, TIMEOUTS of the waiters may time out, KEYS keys (process p asks for key p % KEYS).
+ * -DPOLL: a waiter whose turn it is not looks again when nothing else happens, as it does each millisecond.
  */
 #ifndef WAITERS
 #define WAITERS 3
@@ -59,7 +60,7 @@ bool is_ready[PROCS], passed[PROCS], urgent[PROCS], asleep[PROCS];    /* places;
 byte aimed[PROCS], age[PROCS], wakes[PROCS];
 byte death_wakes[PROCS];    /* on p's life word: how many sleepers the kernel wakes: 0, 1, 2: all */
 byte clock_now = 1, deaths = DEATHS, may_time_out = TIMEOUTS, may_be_urgent = URGENT, evictions = EVICTIONS;
-byte ended;
+byte ended, polling;    /* polling: how many sleep because it is not their turn */
 
 /* Seen from outside: a waiter that has made the cell urgent is not overtaken by a younger one, unless it is passed over. */
 bool said_urgent[PROCS], forgiven[PROCS];
@@ -112,7 +113,9 @@ proctype worker(byte me) {
 end:
   do
   :: d_step { deaths > 0 && pc != choose && pc != gone && pc != died ->
-       deaths--; forget(); asleep[me] = false; pc = died }
+       deaths--;
+       polling = polling - (pc == sleeping && on_life == NONE -> 1 : 0);
+       forget(); asleep[me] = false; pc = died }
   /* The kernel marks the life word and wakes one who sleeps on it. */
   :: d_step { pc == died -> alive[me] = false; said_urgent[me] = false; forgiven[me] = false; urgent[me] = false; aimed[me] = 0; age[me] = 0; passed[me] = false;
        is_ready[me] = false;    /* as good as: its session is dead */
@@ -275,20 +278,26 @@ end:
   :: d_step { pc == check_sleep -> head = 0; owner = 0; i = 0;    /* the kernel compares, then it sleeps */
        if
 #ifdef CANARY_SLEEP_UNCOMPARED
-       :: true -> asleep[me] = true; pc = sleeping
+       :: true -> asleep[me] = true; pc = sleeping; polling = polling + (on_life == NONE -> 1 : 0)
 #else
-       :: wakes[me] == count && (on_life == NONE || alive[on_life]) -> asleep[me] = true; pc = sleeping
+       :: wakes[me] == count && (on_life == NONE || alive[on_life]) -> asleep[me] = true; pc = sleeping;
+          polling = polling + (on_life == NONE -> 1 : 0)
 #endif
        :: else -> on_life = NONE; pc = read_wakes
        fi;
        count = 0 }
-  :: d_step { pc == sleeping && !asleep[me] -> on_life = NONE; pc = read_wakes }
+  :: d_step { pc == sleeping && !asleep[me] -> polling = polling - (on_life == NONE -> 1 : 0); on_life = NONE; pc = read_wakes }
   :: d_step { pc == sleeping && asleep[me] && on_life != NONE && death_wakes[on_life] > 0 ->
        death_wakes[on_life] = 2;    /* passed on to all who sleep on that life */
        asleep[me] = false; on_life = NONE; pc = read_wakes }
 #if DEATHS > 0
   :: d_step { timeout && pc == sleeping -> slices++; assert(slices <= ENOUGH);
-       asleep[me] = false; on_life = NONE; pc = read_wakes }
+       polling = polling - (on_life == NONE -> 1 : 0); asleep[me] = false; on_life = NONE; pc = read_wakes }
+#endif
+#ifdef POLL
+  /* Not our turn: such a sleep is for a millisecond. */
+  :: d_step { timeout && pc == sleeping && on_life == NONE -> slices++; assert(slices <= ENOUGH);
+       polling--; asleep[me] = false; pc = read_wakes }
 #endif
 
   /* ---- timed out: the place is freed, then the wake that may have been ours is passed on ---- */
@@ -394,7 +403,12 @@ end:
 /* Nothing moves any more: then nobody may be asleep. */
 proctype monitor() {
 end:
-  timeout -> assert(ended == PROCS)
+#ifdef POLL
+  timeout && polling == 0 ->
+#else
+  timeout ->
+#endif
+  assert(ended == PROCS)
 }
 #endif
 
