@@ -95,6 +95,8 @@ Result<void, OpenError> format(int fd, const Geometry& geometry) {
   bip::mapped_region page(Mappable(fd, bip::read_write), bip::read_write, 0, table::kPage);
   auto& header = *static_cast<Header*>(page.get_address());
   header.magic = table::kMagic;
+  // First: killed before, it is all zero; after, it has the magic and is not ready. Both are unfinished.
+  std::atomic_thread_fence(std::memory_order_release);
   header.layout_version = table::kLayoutVersion;
   header.geometry = geometry;
   header.fingerprint = layout.fingerprint();

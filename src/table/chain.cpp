@@ -22,7 +22,7 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
     while (!link.at_end()) {
       if (steps++ > table.geometry().slots) corrupt("a chain runs in a circle");
       Record& record = table.record(link.record());
-      // The order matters: next before the cell, so that a cell that is dead vouches for the next that was read.
+      // Next before the cell: a cell that is dead vouches for the next that was read.
       Link next{record.next.load(std::memory_order_acquire)};
       const Hit hit{link.record(), &record, Head{record.cell.first.load(std::memory_order_acquire)},
                     Owner{record.cell.second.load(std::memory_order_acquire)}};
