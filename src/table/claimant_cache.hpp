@@ -22,7 +22,7 @@ class ClaimantCache {
   std::optional<Use> use(Session& session, const Terms& terms, std::string_view signee, std::int32_t pid) {
     const std::uint64_t hash = hash_of(signee);
     Entry& entry = entries_[hash >> 61];
-    if (entry.used && entry.terms == terms && entry.signee == signee) return Use{entry.index, false};
+    if (const auto known = find(terms, signee)) return Use{*known, false};
     const bool again = entry.missed == hash;
     entry.missed = hash;
     const auto index = take_claimant(session, terms, signee, pid, !again);

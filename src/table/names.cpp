@@ -222,11 +222,13 @@ bool is_old(const Table& table, const Hit& hit, std::optional<nanoseconds> auto_
   return auto_release && now.ns() - table.tick_ns(hit.owner.deadline() + 1) > auto_release->count();
 }
 
-void free_cell(const Names& names, std::uint32_t number, const Hit& hit, const Descriptor& holder) {
+/// Gives a name back. False: the cell has changed.
+bool free_cell(const Names& names, std::uint32_t number, const Hit& hit, const Descriptor& holder) {
   // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
-  if (!hit.replace(hit.head.next_token(), Owner::idle())) return;
+  if (!hit.replace(hit.head.next_token(), Owner::idle())) return false;
   free_if_single(names.table, holder);
   announce(names, number);
+  return true;
 }
 
 }    // namespace
@@ -301,11 +303,7 @@ Result<void> release_name(const Table& table, const Family& family, std::uint32_
     Now now;
     const auto sight = look_at(names, number, {}, now);
     if (!sight || !sight->holder) return {};
-    // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
-    if (!sight->hit.replace(sight->hit.head.next_token(), Owner::idle())) continue;
-    free_if_single(table, *sight->holder);
-    announce(names, number);
-    return {};
+    if (free_cell(names, number, sight->hit, *sight->holder)) return {};
   }
 }
 
@@ -323,12 +321,7 @@ Result<void> release_grant(const Table& table, const Family& family, const NameG
   for (;;) {
     const auto hit = cell_of(table, grant);
     if (!hit) return make_error_code(Errc::lost);
-    const Descriptor holder = describe(table, hit->owner.claimant_index());
-    // [N2] as above
-    if (!hit->replace(hit->head.next_token(), Owner::idle())) continue;
-    free_if_single(table, holder);
-    announce(names, grant.number);
-    return {};
+    if (free_cell(names, grant.number, *hit, describe(table, hit->owner.claimant_index()))) return {};
   }
 }
 
@@ -407,13 +400,16 @@ void announce_if_free(const Table& table, const Hit& hit, std::uint32_t epoch) {
 void release_all_of(const Table& table, SessionId session) {
   const std::uint32_t epoch = table.names_epoch();
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
-    const Hit hit = read_record(table, index);
-    if (!hit.owner.is_claimant()) continue;
-    const auto key = read_key(table, *hit.record);
-    const Descriptor holder = describe(table, hit.owner.claimant_index());
-    if (!hit.still() || !key || key->kind != Kind::name || key->epoch != epoch) continue;
-    if (!holder.terms.rank.process_bound() || holder.session() != session) continue;
-    free_cell({table, epoch, key->bytes}, key->number, hit, holder);
+    for (;;) {    // the keeper may be keeping it alive at this moment
+      const Hit hit = read_record(table, index);
+      if (!hit.owner.is_claimant()) break;
+      const auto key = read_key(table, *hit.record);
+      const Descriptor holder = describe(table, hit.owner.claimant_index());
+      if (!hit.still()) continue;
+      if (!key || key->kind != Kind::name || key->epoch != epoch) break;
+      if (!holder.terms.rank.process_bound() || holder.session() != session) break;
+      if (free_cell({table, epoch, key->bytes}, key->number, hit, holder)) break;
+    }
   }
 }
 
