@@ -4,6 +4,8 @@
 #include <boost/locale/utf.hpp>
 #include <boost/throw_exception.hpp>
 
+#include <cstddef>
+#include <new>
 #include <string_view>
 
 namespace keyrack {
@@ -109,8 +111,10 @@ class Error : public std::system_error {
 }    // namespace
 
 const std::error_category& category() noexcept {
-  // Never destroyed: destructors of static objects may still hold error codes.
-  static const Category& instance = *new Category;
+  // Never destroyed: destructors of static objects may still hold error codes. And never allocated: the first error may
+  // be that there is no memory.
+  alignas(Category) static std::byte place[sizeof(Category)];
+  static const Category& instance = *new (place) Category;
   return instance;
 }
 

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <shared_mutex>
 
@@ -49,26 +50,28 @@ class Registry {
 template <class Service>
 Opened<Service> open(std::string_view url, std::function<Opened<Service>(std::string_view)> Backend::*opener,
                      std::string_view service) {
-  const auto colon = url.find("://");
-  const std::string protocol(url.substr(0, colon));
-  if (colon == url.npos || protocol.empty()) {
-    return OpenError{Errc::bad_url, std::string(url) + " has no protocol (write shm://NAME)"};
-  }
-  const std::string_view rest = url.substr(colon + 3);
-  if (rest.empty()) return OpenError{Errc::bad_url, std::string(url) + " has nothing after ://"};
-
-  const std::optional<Backend> backend = Registry::instance().find(protocol);
-  if (!backend) {
-    std::string detail = protocol + ":// is not registered (there are";
-    for (const Backend& known : backends()) detail += " " + known.protocol + "://";
-    return OpenError{Errc::unknown_backend, detail + ")"};
-  }
-  const auto& open_service = (*backend).*opener;
-  if (!open_service) {
-    return OpenError{Errc::unknown_backend, (protocol + ":// gives no ").append(service)};
-  }
   try {
+    const auto colon = url.find("://");
+    const std::string protocol(url.substr(0, colon));
+    if (colon == url.npos || protocol.empty()) {
+      return OpenError{Errc::bad_url, std::string(url) + " has no protocol (write shm://NAME)"};
+    }
+    const std::string_view rest = url.substr(colon + 3);
+    if (rest.empty()) return OpenError{Errc::bad_url, std::string(url) + " has nothing after ://"};
+
+    const std::optional<Backend> backend = Registry::instance().find(protocol);
+    if (!backend) {
+      std::string detail = protocol + ":// is not registered (there are";
+      for (const Backend& known : backends()) detail += " " + known.protocol + "://";
+      return OpenError{Errc::unknown_backend, detail + ")"};
+    }
+    const auto& open_service = (*backend).*opener;
+    if (!open_service) {
+      return OpenError{Errc::unknown_backend, (protocol + ":// gives no ").append(service)};
+    }
     return open_service(rest);
+  } catch (const std::bad_alloc&) {
+    return OpenError{Errc::backend_unavailable, "out of memory"};
   } catch (const std::exception& error) {
     return OpenError{Errc::backend_unavailable, error.what()};
   }

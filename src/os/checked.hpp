@@ -12,6 +12,15 @@ namespace keyrack::os {
 /// The detail says what was tried.
 OpenError failure(const std::string& what, int error = errno);
 
+/// Makes a system call again for as long as a signal interrupts it.
+template <class Call>
+auto uninterrupted(Call&& call) -> decltype(call()) {
+  for (;;) {
+    const auto result = call();
+    if (result != -1 || errno != EINTR) return result;
+  }
+}
+
 /// Closes a file descriptor at the end of its life.
 class Descriptor {
  public:

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstddef>
 #include <future>
 #include <limits>
+#include <system_error>
 
 namespace keyrack::os {
 
@@ -52,8 +54,11 @@ Keeper& Keeper::of_this_process() {
 
 bool Keeper::take(LifeEntry& life, std::uint64_t expected, std::uint32_t generation) {
   std::lock_guard guard(lives_mutex_);
-  if (lives_.empty()) start();
+  if (lives_.size() == ROBUST_LIST_LIMIT - 1) {    // the kernel looks no further
+    throw std::system_error(EAGAIN, std::generic_category(), "one process is attached to too many segments");
+  }
   lives_.reserve(lives_.size() + 1);
+  if (lives_.empty()) start();
 
   // Killed from here on: the kernel frees the pending entry if our thread id is in its word, and else leaves it alone.
   robust_.list_op_pending = node_of(life);
@@ -70,13 +75,16 @@ bool Keeper::take(LifeEntry& life, std::uint64_t expected, std::uint32_t generat
   return taken;
 }
 
-void Keeper::give_back(LifeEntry& life) {
+void Keeper::give_back(LifeEntry& life, bool unfinished) {
   std::lock_guard guard(lives_mutex_);
   robust_.list_op_pending = node_of(life);
   compiler_fence();
   std::erase(lives_, &life);
   relink();
-  life.word.fetch_and(0xffff'ffff'0000'0000, std::memory_order_acq_rel);
+  const std::uint64_t futex = unfinished ? FUTEX_OWNER_DIED : 0;
+  std::uint64_t seen = life.word.load(std::memory_order_relaxed);
+  while (!life.word.compare_exchange_weak(seen, (seen & 0xffff'ffff'0000'0000) | futex, std::memory_order_acq_rel)) {
+  }
   compiler_fence();
   robust_.list_op_pending = nullptr;
   futex_wake(low_half(life.word), INT_MAX);
@@ -96,17 +104,17 @@ void Keeper::relink() {
 }
 
 void Keeper::start() {
+  std::promise<std::uint32_t> id;    // 0: the kernel does not take the list, so it would tell of no death
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);    // the keeper takes no signals of the process
-  std::promise<std::uint32_t> id;
   try {
     stopping_ = false;
     thread_ = std::thread([this, &id] {
       pthread_setname_np(pthread_self(), "keyrack");
-      ::syscall(SYS_set_robust_list, &robust_, sizeof robust_);
-      id.set_value(static_cast<std::uint32_t>(::syscall(SYS_gettid)));
-      loop();
+      const bool listed = ::syscall(SYS_set_robust_list, &robust_, sizeof robust_) == 0;
+      id.set_value(listed ? static_cast<std::uint32_t>(::syscall(SYS_gettid)) : 0);
+      if (listed) loop();
     });
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -114,6 +122,10 @@ void Keeper::start() {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   thread_id_ = id.get_future().get();
+  if (thread_id_ == 0) {
+    thread_.join();
+    throw std::system_error(ENOSYS, std::generic_category(), "set_robust_list");
+  }
 }
 
 void Keeper::stop() {

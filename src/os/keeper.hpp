@@ -53,8 +53,9 @@ class Keeper {
   /// False, and nothing, when the word is another. Throws std::system_error when no thread can be had.
   bool take(LifeEntry&, std::uint64_t expected, std::uint32_t generation);
 
-  /// Takes the entry off the list and frees the word (its generation stays).
-  void give_back(LifeEntry&);
+  /// Takes the entry off the list and frees the word (its generation stays). `unfinished`: leaves it as if the process
+  /// had died, for others to clear up after.
+  void give_back(LifeEntry&, bool unfinished = false);
 
   void add(KeeperTask&, std::int64_t interval_ns);
   /// When this returns, the task does not run and will not run again.

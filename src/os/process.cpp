@@ -1,23 +1,39 @@
 #include "os/process.hpp"
 
+#include "os/checked.hpp"
+
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <new>
+#include <sstream>
+#include <system_error>
 
 namespace keyrack::os {
 
 namespace {
 
-std::string first_line(const char* path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
+/// Of a short file; empty where there is none. Throws std::system_error: what cannot be read now must not be taken for
+/// something that this kernel does not tell.
+std::string text_of(const char* path) {
+  const Descriptor file(uninterrupted([&] { return ::open(path, O_RDONLY | O_CLOEXEC); }));
+  if (!file && errno == ENOENT) return {};
+  char text[1024];
+  const ssize_t got = file ? uninterrupted([&] { return ::read(file.get(), text, sizeof text); }) : -1;
+  if (got < 0) throw std::system_error(errno, std::generic_category(), std::string("reading ") + path);
+  return {text, static_cast<std::size_t>(got)};
+}
+
+std::uint64_t inode_of(const char* path) {
+  struct stat status {};
+  if (::stat(path, &status) == 0) return status.st_ino;
+  if (errno == ENOENT) return 0;
+  throw std::system_error(errno, std::generic_category(), std::string("looking at ") + path);
 }
 
 std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
@@ -26,8 +42,9 @@ std::atomic<void*>* new_fork_cleared_page() {
   void* memory = ::mmap(nullptr, page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   if (::madvise(memory, page_bytes(), MADV_WIPEONFORK) != 0) {
+    const int error = errno;
     ::munmap(memory, page_bytes());
-    throw std::bad_alloc();
+    throw std::system_error(error, std::generic_category(), "telling the kernel to wipe a page on fork");
   }
   return new (memory) std::atomic<void*>(nullptr);
 }
@@ -38,16 +55,19 @@ Identity identify() {
   Identity self;
   self.pid = ::getpid();
   self.uid = ::geteuid();
-  struct stat status {};
-  if (::stat("/proc/self/ns/pid", &status) == 0) self.pid_namespace = status.st_ino;
-  self.command = first_line("/proc/self/comm");
+  try {    // for people only
+    self.pid_namespace = inode_of("/proc/self/ns/pid");
+    self.command = text_of("/proc/self/comm");
+    std::erase(self.command, '\n');
+  } catch (const std::system_error&) {    // NOLINT(bugprone-empty-catch): then they are not told
+  }
   return self;
 }
 
 std::array<std::uint8_t, 16> boot_id() {
   std::array<std::uint8_t, 16> id{};
-  std::string text = first_line("/proc/sys/kernel/random/boot_id");
-  std::erase(text, '-');
+  std::string text = text_of("/proc/sys/kernel/random/boot_id");
+  std::erase_if(text, [](char c) { return c == '-' || c == '\n'; });
   if (text.size() != 32) return id;
   for (std::size_t i = 0; i < id.size(); ++i) {
     unsigned byte = 0;
@@ -55,6 +75,17 @@ std::array<std::uint8_t, 16> boot_id() {
     id[i] = static_cast<std::uint8_t>(byte);
   }
   return id;
+}
+
+std::optional<std::int64_t> clock_offset_ns() {
+  // The kernel tells the offsets that children shall have.
+  if (inode_of("/proc/thread-self/ns/time") != inode_of("/proc/thread-self/ns/time_for_children")) return {};
+  std::istringstream offsets(text_of("/proc/self/timens_offsets"));
+  std::string clock;
+  for (std::int64_t seconds = 0, ns = 0; offsets >> clock >> seconds >> ns;) {
+    if (clock == "monotonic") return seconds * 1'000'000'000 + ns;
+  }
+  return 0;    // this kernel shifts no clocks, or does not tell
 }
 
 std::atomic<void*>& fork_cleared_pointer() {

@@ -56,14 +56,14 @@ inline bool compare_exchange(WordPair& pair, std::uint64_t expected_first, std::
   return done;
 }
 
-/// Raises a word to at least `value`.
-inline void raise(Word& word, std::uint64_t value) {
-  std::uint64_t seen = word.load(std::memory_order_acquire);
-  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_acq_rel)) {
-  }
-}
+/// Orders the loads and stores of this thread, as std::atomic_thread_fence does.
+inline void fence(std::memory_order order) { std::atomic_thread_fence(order); }
 
 /// Tells the processor that this is a spin.
 inline void pause() { __builtin_ia32_pause(); }
+
+/// How often to look, with a pause between, before sleeping: some microseconds. A holder that is running is soon done,
+/// and a sleep costs 50 of them.
+constexpr int kSpins = 200;
 
 }    // namespace keyrack::os

@@ -68,26 +68,36 @@ struct Attachment::ThreadClaimants {
   }
 };
 
-Attachment::Attachment(std::shared_ptr<const Segment> segment, table::SessionId id, std::int32_t pid)
+Attachment::Attachment(std::shared_ptr<const Segment> segment)
     : segment_(std::move(segment)),
       keeper_(os::Keeper::of_this_process()),
       session_(segment_->table()),
-      pid_(pid),
-      serial_(next_serial.fetch_add(1)) {
-  session_.id = id;
+      serial_(next_serial.fetch_add(1)) {}
+
+bool Attachment::attach() {
+  const os::Identity self = os::identify();
+  const auto id = table::attach(session_.table, self);
+  if (!id) return false;
+  attached_ = true;
+  pid_ = self.pid;
+  session_.id = *id;
   // Processes look for room in places of their own, so that the records they make lie apart.
-  session_.record_cursor = id.slot * 64;
-  session_.claimant_cursor = id.slot * 64;
+  session_.record_cursor = id->slot * 64;
+  session_.claimant_cursor = id->slot * 64;
+  return true;
 }
 
 Attachment::~Attachment() {
+  if (!attached_) return;
   if (!mine()) return;
+  bool unfinished = false;
   try {
     table::unlock_all_of(session_.table, session_.id);
     table::release_all_of(session_.table, session_.id);
-  } catch (const table::Corruption&) {    // NOLINT(bugprone-empty-catch): what is left is a dead session's
+  } catch (...) {    // corrupt, or out of memory
+    unfinished = true;
   }
-  table::detach(session_.table, session_.id);
+  table::detach(session_.table, session_.id, unfinished);
 }
 
 Result<std::shared_ptr<Attachment>, OpenError> Attachment::to(std::shared_ptr<const Segment> segment) {
@@ -96,13 +106,11 @@ Result<std::shared_ptr<Attachment>, OpenError> Attachment::to(std::shared_ptr<co
     const std::lock_guard guard(registry.mutex);
     std::weak_ptr<Attachment>& known = registry.attachments[segment->id()];
     if (auto attachment = known.lock()) return attachment;
-    const os::Identity self = os::identify();
-    const auto id = table::attach(segment->table(), self);
-    if (!id) {
+    std::shared_ptr<Attachment> attachment(new Attachment(segment));    // first: what throws later takes no session
+    if (!attachment->attach()) {
       return OpenError{Errc::session_limit, "all " + std::to_string(segment->table().geometry().sessions) +
                                                 " session slots are taken by living processes"};
     }
-    std::shared_ptr<Attachment> attachment(new Attachment(std::move(segment), *id, self.pid));
     attachment->self_ = attachment;
     known = attachment;
     return attachment;
@@ -129,6 +137,7 @@ table::ClaimantCache& Attachment::thread_claimants() {
 }
 
 Result<Attachment*, OpenError> Connection::attach_anew() {
+  if (auto good = check_clock(segment_->table().header()); !good) return good.error();    // the child's may be another
   auto attached = Attachment::to(segment_);
   if (!attached) return attached.error();
   // The parent's is left behind: its destructor would do nothing, but threads that are not here may be using it.

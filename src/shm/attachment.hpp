@@ -38,13 +38,15 @@ class Attachment {
   struct ThreadClaimants;
   friend struct ThreadClaimants;
 
-  Attachment(std::shared_ptr<const Segment>, table::SessionId, std::int32_t pid);
+  explicit Attachment(std::shared_ptr<const Segment>);
+  bool attach();    // false: no slot is free
   table::ClaimantCache& thread_claimants();
 
   std::shared_ptr<const Segment> segment_;
   os::Keeper& keeper_;
   table::Session session_;
-  std::int32_t pid_;
+  bool attached_ = false;
+  std::int32_t pid_ = 0;
   std::uint64_t serial_;
   std::weak_ptr<Attachment> self_;
 };

@@ -110,6 +110,8 @@ auto see(const Table& table, RecordIndex index, See&& look) -> decltype(look(std
   return {};    // a record that is busy all the time is in nobody's hands for long
 }
 
+constexpr const char* kCutShort = "it was cut short since it was opened";
+
 class ShmInspector final : public Inspector {
  public:
   ShmInspector(std::string name, std::shared_ptr<const Segment> segment)
@@ -153,6 +155,7 @@ void add_sessions(const Table& table, Snapshot& picture) {
 }
 
 Result<Snapshot> ShmInspector::take(bool with_idle) const {
+  if (!segment_->is_whole()) table::corrupt(kCutShort);
   const Table table = segment_->table();
   const table::Header& header = table.header();
   Snapshot picture;
@@ -379,6 +382,7 @@ class Verification {
 
 std::vector<Finding> ShmInspector::verify() const {
   try {
+    if (!segment_->is_whole()) table::corrupt(kCutShort);
     return Verification(segment_->table()).run();
   } catch (const table::Corruption& corruption) {
     return {{"segment " + name_, corruption.what, "stop the processes that use it, then `keyrack rm` it"}};
@@ -391,12 +395,15 @@ std::vector<Finding> ShmInspector::verify() const {
 namespace keyrack {
 
 Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view segment_name) {
-  if (!shm::is_segment_name(segment_name)) {
-    return OpenError{Errc::bad_url, std::string(segment_name) + " is no name that a segment can have"};
+  try {
+    const std::string name(segment_name);
+    if (!shm::is_segment_name(name)) return OpenError{Errc::bad_url, name + " is no name that a segment can have"};
+    auto segment = shm::open_segment_read_only(name);
+    if (!segment) return segment.error();
+    return std::unique_ptr<Inspector>(std::make_unique<shm::ShmInspector>(name, *segment));
+  } catch (const std::bad_alloc&) {
+    return OpenError{Errc::backend_unavailable, "out of memory"};
   }
-  auto segment = shm::open_segment_read_only(std::string(segment_name));
-  if (!segment) return segment.error();
-  return std::unique_ptr<Inspector>(std::make_unique<shm::ShmInspector>(std::string(segment_name), *segment));
 }
 
 }    // namespace keyrack

@@ -168,8 +168,13 @@ class ShmNameManager final : public NameManager {
   }
 
   HeldName held(Attachment& attachment, std::string_view family, const table::NameGrant& grant) {
-    return {std::string(family), std::to_string(grant.number),
-            std::make_unique<ShmGrip>(attachment, family, auto_release_after_, grant)};
+    try {
+      return {std::string(family), std::to_string(grant.number),
+              std::make_unique<ShmGrip>(attachment, family, auto_release_after_, grant)};
+    } catch (...) {    // out of memory: nobody would give it back
+      (void)table::release_grant(table(), {family, auto_release_after_}, grant);
+      throw;
+    }
   }
 
   const table::Table& table() const { return connection_.segment()->table(); }

@@ -93,7 +93,8 @@ Result<std::string, OpenError> parse_name(std::string_view encoded) {
   return decoded;
 }
 
-Result<void, OpenError> parse_query(std::string_view query, Options& options) {
+/// A string, not a view: Boost 1.81 reads on to the next NUL, which need not be the end of what is asked for.
+Result<void, OpenError> parse_query(const std::string& query, Options& options) {
   const std::map<std::string, Setter, std::less<>> setters{
       {"slots", number_to(options.geometry.slots, 15'000'000)},
       {"sessions", number_to(options.geometry.sessions, 65'535)},
@@ -107,7 +108,7 @@ Result<void, OpenError> parse_query(std::string_view query, Options& options) {
   };
   if (const auto legal = require_url_chars(query, kQueryChars, "options"); !legal) return legal.error();
   const auto params = urls::parse_query(query);
-  if (!params) return bad_url("options " + std::string(query) + ": '%' must be followed by two hexadecimal digits");
+  if (!params) return bad_url("options " + query + ": '%' must be followed by two hexadecimal digits");
   std::set<std::string> seen;
   for (const auto param : *params) {
     const std::string key = param.key.decode();
@@ -136,7 +137,8 @@ Result<Options, OpenError> parse_options(std::string_view rest) {
   if (!name) return name.error();
   options.name = *std::move(name);
   if (question != rest.npos && question + 1 != rest.size()) {
-    if (const auto parsed = parse_query(rest.substr(question + 1), options); !parsed) return parsed.error();
+    if (const auto parsed = parse_query(std::string(rest.substr(question + 1)), options); !parsed)
+      return parsed.error();
   }
   return options;
 }

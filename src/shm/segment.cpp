@@ -3,21 +3,26 @@
 #include "os/checked.hpp"
 #include "os/clock.hpp"
 #include "os/process.hpp"
+#include "shm/guard.hpp"
 
 #include <keyrack/segment.hpp>
 
 #include <boost/interprocess/permissions.hpp>
 #include <boost/interprocess/shared_memory_object.hpp>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
+#include <memory>
 #include <thread>
 
 namespace keyrack::shm {
@@ -32,8 +37,15 @@ using table::Word;
 
 const char* const kFolder = "/dev/shm";    // where shm_open of this C library keeps its objects
 constexpr std::chrono::milliseconds kFormatPatience{1000};
+constexpr std::int64_t kBeforeCreation = std::int64_t{3} * 24 * 3600 * 1'000'000'000;    // tick 0, in ns
 
 std::string path_of(const std::string& name) { return std::string(kFolder) + "/" + name; }
+
+/// Never follows a link, nor waits for the other end of a pipe.
+os::Descriptor open_file(const std::string& path, int access) {
+  const int flags = access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  return os::Descriptor(os::uninterrupted([&] { return ::open(path.c_str(), flags); }));
+}
 
 /// A file descriptor as Boost.Interprocess maps it.
 class Mappable {
@@ -73,7 +85,9 @@ std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 <
 
 /// Gives the object its size and real memory: what is mapped later can be written without SIGBUS.
 Result<void, OpenError> allocate(int fd, std::uint64_t bytes) {
-  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) return os::failure("sizing the segment");
+  if (os::uninterrupted([&] { return ::ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
+    return os::failure("sizing the segment");
+  }
   int error = 0;
   while ((error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes))) == EINTR) {
   }
@@ -87,10 +101,18 @@ Result<void, OpenError> allocate(int fd, std::uint64_t bytes) {
   return OpenError{Errc::backend_unavailable, detail + "; make room, or ask for fewer slots"};
 }
 
+Result<std::int64_t, OpenError> own_clock() {
+  if (const auto offset = os::clock_offset_ns()) return *offset;
+  return OpenError{Errc::backend_unavailable, "this process has left its time namespace; open the segment in a child"};
+}
+
 Result<void, OpenError> format(int fd, const Geometry& geometry) {
   const Layout layout(geometry);
+  const auto clock = own_clock();
+  if (!clock) return clock.error();
+  const auto boot = os::boot_id();
   // From nothing: whatever somebody has left half made is gone, and everything is zero.
-  if (::ftruncate(fd, 0) != 0) return os::failure("clearing the segment");
+  if (os::uninterrupted([&] { return ::ftruncate(fd, 0); }) != 0) return os::failure("clearing the segment");
   if (auto done = allocate(fd, layout.bytes); !done) return done;
   bip::mapped_region page(Mappable(fd, bip::read_write), bip::read_write, 0, table::kPage);
   auto& header = *static_cast<Header*>(page.get_address());
@@ -101,10 +123,11 @@ Result<void, OpenError> format(int fd, const Geometry& geometry) {
   header.geometry = geometry;
   header.fingerprint = layout.fingerprint();
   header.bytes = layout.bytes;
-  header.boot_id = os::boot_id();
+  header.boot_id = boot;
   header.created_ns = os::wall_ns();
   // Tick 0 lies three days back, so that ends in the past have a tick, too.
-  header.epoch_ns = os::monotonic_ns() - std::int64_t{3} * 24 * 3600 * 1'000'000'000;
+  header.epoch_ns = os::monotonic_ns() - kBeforeCreation;
+  header.clock_offset_ns = *clock;
   header.ready.store(1, std::memory_order_release);    // [H1] last; pairs with [H2]
   return {};
 }
@@ -120,17 +143,25 @@ Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header&
   struct stat status {};
   if (::fstat(fd, &status) != 0) return os::failure("looking at segment " + name);
   if (!S_ISREG(status.st_mode)) return OpenError{Errc::corrupt_segment, name + " is no shared-memory object"};
-  bytes = static_cast<std::uint64_t>(status.st_size);
   alignas(Header) char raw[sizeof(Header)] = {};
   const ssize_t got = ::pread(fd, raw, sizeof raw, 0);
   if (got < 0) return os::failure("reading segment " + name);
+  // The size after the header: whoever formats it gives it the size first.
+  if (::fstat(fd, &status) != 0) return os::failure("looking at segment " + name);
+  bytes = static_cast<std::uint64_t>(status.st_size);
   std::memcpy(static_cast<void*>(&header), raw, sizeof raw);
   const bool zero = std::all_of(raw, raw + got, [](char c) { return c == 0; });
-  if (zero || (header.magic == table::kMagic && header.ready.load(std::memory_order_acquire) == 0)) {    // [H2]
-    return Completeness::unfinished;
-  }
+  // Another version may say elsewhere that it is ready: it is not ours to finish.
+  const bool ours =
+      header.magic == table::kMagic && (header.layout_version == 0 || header.layout_version == table::kLayoutVersion);
+  if (zero) return Completeness::unfinished;
   if (header.magic != table::kMagic) {
     return OpenError{Errc::corrupt_segment, name + " does not begin as a segment does; `keyrack rm` removes it"};
+  }
+  if (ours && header.ready.load(std::memory_order_acquire) == 0) {    // [H2]
+    // Whoever uses a segment takes a session first: this one was ready, and is not to be formatted under its users.
+    if (header.sessions_high_water.load(std::memory_order_relaxed) == 0) return Completeness::unfinished;
+    return OpenError{Errc::corrupt_segment, name + " is in use, and not ready; `keyrack rm` removes it"};
   }
   return Completeness::complete;
 }
@@ -158,6 +189,10 @@ Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, 
   if (header.boot_id != os::boot_id()) {
     return OpenError{Errc::incompatible_segment, "segment " + name + " is from before the last boot; remove it"};
   }
+  if (auto good = check_clock(header); !good) return good;
+  if (header.epoch_ns < -kBeforeCreation || header.epoch_ns > os::monotonic_ns()) {
+    return OpenError{Errc::corrupt_segment, "the time at which segment " + name + " was made makes no sense"};
+  }
   return {};
 }
 
@@ -171,7 +206,7 @@ OpenedSegment map(int fd, const Layout& layout, bip::mode_t mode) {
 /// A complete segment without a name, then with one. Empty: somebody else was quicker. no_segment as an error: this
 /// system cannot make files without a name.
 Result<std::optional<os::Descriptor>, OpenError> create_linked(const std::string& name, const Options& options) {
-  os::Descriptor fd(::open(kFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  os::Descriptor fd(os::uninterrupted([] { return ::open(kFolder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); }));
   if (!fd) {
     if (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT) return OpenError{Errc::no_segment, {}};
     return os::failure("creating segment " + name);
@@ -215,7 +250,7 @@ OpenedSegment open_or_create(const Options& options) {
   const std::string& name = options.name;
   const auto give_up = std::chrono::steady_clock::now() + kFormatPatience;
   for (bool without_name = true;;) {
-    os::Descriptor fd(::open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    os::Descriptor fd = open_file(path_of(name), O_RDWR);
     if (!fd && errno != ENOENT) return os::failure("opening segment " + name);
     if (!fd) {
       if (!options.create) return wrong(Errc::no_segment, "there is no segment " + name);
@@ -254,6 +289,8 @@ OpenedSegment guarded(const std::string& name, Open&& open) {
     return open();
   } catch (const bip::interprocess_exception& error) {
     return os::failure("mapping segment " + name, static_cast<int>(error.get_native_error()));
+  } catch (const std::system_error& error) {
+    return wrong(Errc::backend_unavailable, error.what());
   } catch (const std::bad_alloc&) {
     return wrong(Errc::backend_unavailable, "out of memory");
   }
@@ -261,13 +298,26 @@ OpenedSegment guarded(const std::string& name, Open&& open) {
 
 }    // namespace
 
+bool Segment::is_whole() const {
+  std::byte* const end = static_cast<std::byte*>(region_.get_address()) + region_.get_size();
+  // An older kernel says EINVAL, which tells nothing.
+  return ::madvise(end - table::kPage, table::kPage, MADV_POPULATE_READ) == 0 || errno != EFAULT;
+}
+
 OpenedSegment open_segment(const Options& options) {
   return guarded(options.name, [&] { return open_or_create(options); });
 }
 
+Result<void, OpenError> check_clock(const Header& header) {
+  const auto clock = own_clock();
+  if (!clock) return clock.error();
+  if (*clock == header.clock_offset_ns) return {};
+  return OpenError{Errc::incompatible_segment, "the segment's leases run on the clock of another time namespace"};
+}
+
 OpenedSegment open_segment_read_only(const std::string& name) {
   return guarded(name, [&]() -> OpenedSegment {
-    os::Descriptor fd(::open(path_of(name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    const os::Descriptor fd = open_file(path_of(name), O_RDONLY);
     if (!fd && errno == ENOENT) return wrong(Errc::no_segment, "there is no segment " + name);
     if (!fd) return os::failure("opening segment " + name);
     Header header;
@@ -286,25 +336,37 @@ namespace keyrack {
 
 Result<void> remove_segment(std::string_view name) {
   if (!shm::is_segment_name(name)) return make_error_code(Errc::bad_request);
-  if (boost::interprocess::shared_memory_object::remove(std::string(name).c_str())) return {};
-  return os::failure("removing").code;
+  return shm::guarded([&]() -> Result<void> {
+    if (::unlink(shm::path_of(std::string(name)).c_str()) == 0) return {};
+    return os::failure("removing").code;
+  });
 }
 
 Result<std::vector<SegmentFile>> list_segments() {
-  std::vector<SegmentFile> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(shm::kFolder, error)) {
-    const std::string name = entry.path().filename().string();
-    const os::Descriptor fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    struct stat status {};
-    std::uint64_t magic = 0;
-    if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    if (::pread(fd.get(), &magic, sizeof magic, 0) != sizeof magic || magic != table::kMagic) continue;
-    found.push_back({name, static_cast<std::uint64_t>(status.st_size), status.st_uid, status.st_mode & 07777});
-  }
-  if (error) return make_error_code(Errc::backend_unavailable);
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  return found;
+  return shm::guarded([]() -> Result<std::vector<SegmentFile>> {
+    // Not by the iterators of std::filesystem: where memory runs out they end the process.
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(shm::kFolder), ::closedir);
+    if (!folder) return os::failure("listing").code;
+    std::vector<SegmentFile> found;
+    for (;;) {
+      errno = 0;
+      const dirent* const entry = ::readdir(folder.get());
+      if (entry == nullptr) break;
+      const os::Descriptor fd = shm::open_file(shm::path_of(entry->d_name), O_RDONLY);
+      if (!fd && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {    // else it is not for us, or gone
+        return os::failure("listing").code;
+      }
+      struct stat status {};
+      std::uint64_t magic = 0;
+      if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+      if (::pread(fd.get(), &magic, sizeof magic, 0) != sizeof magic || magic != table::kMagic) continue;
+      found.push_back(
+          {entry->d_name, static_cast<std::uint64_t>(status.st_size), status.st_uid, status.st_mode & 07777});
+    }
+    if (errno != 0) return os::failure("listing").code;
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    return found;
+  });
 }
 
 }    // namespace keyrack

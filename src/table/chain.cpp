@@ -51,7 +51,7 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
         // Killed after the floor is raised: some tokens are never given. Nothing else.
         // The token is read anew: the one in the hit may be older than the owner beside it, which was found dead.
         const Head last{record.cell.first.load(std::memory_order_acquire)};
-        os::raise(bucket.floor, last.token());    // [D2] before [D3]: who finds the key gone finds the floor
+        raise(bucket.floor, last.token());    // [D2] before [D3]: who finds the key gone finds the floor
         const Link shorter = link.pointing_as(next);
         if (!from->compare_exchange_strong(link.bits, shorter.bits, std::memory_order_acq_rel)) {    // [D3]
           again = true;
@@ -120,7 +120,7 @@ std::optional<Hit> insert(Session& session, const Key& key, const Search& absent
     return now.hit;
   }
   Record& record = *mine->record;
-  std::atomic_thread_fence(std::memory_order_release);    // [I1] the cell says ALLOC before the key changes
+  os::fence(std::memory_order_release);    // [I1] the cell says ALLOC before the key changes
   write_key(record, key);
   if (key.tag.kind() == Kind::name) clear_name_part(table, record, mine->head.token());
 

@@ -42,7 +42,7 @@ struct Hit {
   /// Are both words still what they were? Everything read before is then true of that grant. [C2] acquire fence: what
   /// was read before stays before; pairs with the release of whoever wrote it ([K1], [I1]).
   bool still() const {
-    std::atomic_thread_fence(std::memory_order_acquire);
+    os::fence(std::memory_order_acquire);
     return record->cell.second.load(std::memory_order_relaxed) == owner.bits &&
            record->cell.first.load(std::memory_order_relaxed) == head.bits;
   }

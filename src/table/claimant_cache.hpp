@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace keyrack::table {
 
@@ -25,6 +26,7 @@ class ClaimantCache {
     if (const auto known = find(terms, signee)) return Use{*known, false};
     const bool again = entry.missed == hash;
     entry.missed = hash;
+    std::string remembered(again ? signee : std::string_view());    // before a claimant is taken: it may throw
     const auto index = take_claimant(session, terms, signee, pid, !again);
     if (!index) {
       drop_all(session.table);    // ours are in the way, too
@@ -34,7 +36,7 @@ class ClaimantCache {
     }
     if (!again) return Use{*index, true};
     if (entry.used) drop_claimant(session.table, entry.index);
-    entry = {true, *index, terms, std::string(signee), 0};
+    entry = {true, *index, terms, std::move(remembered), 0};
     return Use{*index, false};
   }
 

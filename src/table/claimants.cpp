@@ -20,7 +20,7 @@ void sweep(const Table& table) {
     const ClaimantState state{table.claimant(index).state.load(std::memory_order_acquire)};    // [K3] pairs with [K2]
     if (state.used() && (!state.pinned() || !alive(table, state.session()))) judged[index] = state;
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  os::fence(std::memory_order_seq_cst);
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const Owner owner{table.record(index).cell.second.load(std::memory_order_acquire)};
     if (owner.is_claimant() && owner.claimant_index() < count) judged[owner.claimant_index()] = {};
@@ -60,7 +60,7 @@ std::optional<ClaimantIndex> take_claimant(Session& session, const Terms& terms,
   }
   // Killed from here on: pinned by a dead session, named by nobody; a sweep frees it.
   Claimant& claimant = table.claimant(*index);
-  std::atomic_thread_fence(std::memory_order_release);    // [K1] USED before the words; pairs with [C2]
+  os::fence(std::memory_order_release);    // [K1] USED before the words; pairs with [C2]
   claimant.rank.store(terms.rank.bits, std::memory_order_relaxed);
   claimant.pid.store(static_cast<std::uint32_t>(pid), std::memory_order_relaxed);
   claimant.lease_gap.store(terms.lease_gap, std::memory_order_relaxed);

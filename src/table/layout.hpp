@@ -50,7 +50,8 @@ struct Header {
   std::array<std::uint8_t, 16> boot_id;    // leases and life words mean nothing after a boot
   std::int64_t epoch_ns;                   // monotonic time of tick 0
   std::int64_t created_ns;                 // wall clock
-  Word ready;                              // 1, stored last: everything above and all arrays are good
+  Word ready;                              // 1, stored last: everything above, the next, and all arrays are good
+  std::int64_t clock_offset_ns;            // of the clock that ticks are told by; see os::clock_offset_ns()
 
   alignas(128) Word names_epoch;           // names of another epoch were forgotten by a reset; 32 bits
   alignas(128) Word records_high_water;    // records at or above were never used

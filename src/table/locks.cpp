@@ -8,8 +8,6 @@ namespace keyrack::table {
 
 namespace {
 
-constexpr int kSpins = 200;    // some microseconds: a holder that is running is soon done, and a sleep costs 50
-
 /// Drops a claimant that was taken for one call, at the call's end.
 class ClaimantUse {
  public:
@@ -256,7 +254,7 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
   LockResponse response;
   Obstacle obstacle;
   Tried tried = attempt(caller, ask, Manners::queue, nullptr, response, obstacle);
-  for (int spin = 0; tried == Tried::refused && obstacle.held && !obstacle.own && spin < kSpins; ++spin) {
+  for (int spin = 0; tried == Tried::refused && obstacle.held && !obstacle.own && spin < os::kSpins; ++spin) {
     os::pause();
     const Hit& hit = obstacle.hit;
     if (hit.record->cell.first.load(std::memory_order_relaxed) == hit.head.bits) continue;
@@ -312,7 +310,10 @@ Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std
     if (!hit.still()) continue;
     if (hit.owner.deadline() != kNever) {
       Now now;
-      if (now.tick(table) >= gone_at(hit, holder.terms)) return UnlockResponse{UnlockStatus::no_lock};
+      if (now.tick(table) >= gone_at(hit, holder.terms)) {
+        if (!hit.still()) continue;    // else it may have been renewed in time
+        return UnlockResponse{UnlockStatus::no_lock};
+      }
     }
     if (!same_signee || (holder.terms.rank.process_bound() && holder.session() != session.id)) {
       if (same_signee) obstacle.signee = signee;
@@ -351,13 +352,14 @@ Result<CheckResponse> check(const Table& table, const Key& key) {
     if (!hit.still()) continue;
     if (hit.owner.deadline() == kNever) return response;
     Now now;
-    if (now.tick(table) >= gone_at(hit, holder.terms)) return make_error_code(Errc::not_found);
+    const Tick tick = now.tick(table);
+    if (!hit.still()) continue;    // else it may have been renewed in time
+    if (tick >= gone_at(hit, holder.terms)) return make_error_code(Errc::not_found);
     const Tick end = lease_end(hit, holder.terms);
     if (end != kNever) {
       response.expires_in = std::chrono::nanoseconds(table.tick_ns(end) - now.ns());
       // A tick that has begun is past: never say that nothing is left of a lease, nor that some is left of a stale one.
-      if (now.tick(table) >= end && response.expires_in->count() >= 0)
-        response.expires_in = std::chrono::nanoseconds(-1);
+      if (tick >= end && response.expires_in->count() >= 0) response.expires_in = std::chrono::nanoseconds(-1);
     }
     return response;
   }
@@ -373,8 +375,9 @@ Result<void> confirm(const Table& table, const Key& key, std::uint64_t token) {
     const Descriptor holder = describe(table, hit.owner.claimant_index());
     if (!hit.still()) continue;
     Now now;
-    if (standing_of(table, hit, holder, now) != Standing::held) return make_error_code(Errc::lost);
-    return {};
+    if (standing_of(table, hit, holder, now) == Standing::held) return {};
+    if (!hit.still()) continue;    // else it may have been renewed in time
+    return make_error_code(Errc::lost);
   }
 }
 

@@ -29,7 +29,7 @@ struct Place {
   std::optional<Born> read(const Word& word) const {
     const Born seen{word.load(std::memory_order_seq_cst)};
     const bool same = holds_key(*record, key);
-    std::atomic_thread_fence(std::memory_order_acquire);    // the key, then the exchange of the word
+    os::fence(std::memory_order_acquire);    // the key, then the exchange of the word
     if (!same) return {};
     return seen;
   }
@@ -126,8 +126,9 @@ void retract(const Names& names, std::uint32_t number, unsigned level, std::opti
 /// The lowest number that may be free. Bits that lead nowhere are taken away on the way.
 std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& root,
                                               std::optional<nanoseconds> auto_release) {
-  for (;;) {
-    std::optional<Place> place = root;
+  // Found anew each time: a reset takes the record away, and its words stay as they are until it is used again.
+  for (std::optional<Place> start = root; start; start = place_of(names, 0)) {
+    std::optional<Place> place = start;
     std::uint32_t number = 0;
     for (unsigned level = kHintLevels; level-- > 0;) {
       const auto set = place->read(names.table.name_part(*place->record).hints[level]);
@@ -148,12 +149,17 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
       }
     }
   }
+  return {};
 }
 
-/// Puts a claimant of the caller's into a name's cell. Empty: the cell has changed.
+/// Puts a claimant of the caller's into a name's cell. Empty: the cell has changed, or the names were forgotten.
 Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, std::uint32_t number, const Hit& hit,
                                       const std::optional<Descriptor>& holder, bool process_bound, Now& now) {
   const Table& table = names.table;
+  // [N3] The cell was so while the epoch was still ours, so a reset comes after this. Whoever made it so after a reset
+  // has told of it; but for a record that somebody inserts who has not heard of the reset: there a full fence does.
+  if (hit.owner.is_alloc()) os::fence(std::memory_order_seq_cst);
+  if (table.names_epoch() != names.epoch) return std::optional<NameGrant>{};
   const Terms terms{Rank::of(0, 0, process_bound), 0, kNever};
   const auto use = caller.claimants.use(caller.session, terms, {}, caller.pid);
   if (!use) return make_error_code(Errc::table_full);
@@ -171,7 +177,7 @@ void announce_the_old(const Names& names, const Place& root, nanoseconds auto_re
   NamePart& part = table.name_part(*root.record);
   BornTick oldest{part.oldest.load(std::memory_order_acquire)};
   const auto count = root.read(part.count);
-  if (!count || table.tick_ns(oldest.tick()) + auto_release.count() >= now.ns()) return;
+  if (!count || now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
   Tick bound = now.tick(table);    // held names that are registered meanwhile are younger
   for (std::uint32_t number = 0; number < std::min(count->value(), table.geometry().slots); ++number) {
     const auto sight = look_at(names, number, auto_release, now);
@@ -243,8 +249,8 @@ bool is_name_free(const Table& table, const Hit& hit, const std::optional<Descri
 Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool process_bound) {
   const Table& table = caller.session.table;
   recover_the_dead(table);    // whose names are free, and have to be announced
-  Now now;
   for (;;) {
+    Now now;    // of this try: a name may have become free by its age since the last one, which retract() will see
     const Names names{table, table.names_epoch(), family.name};
     const auto root = place_of(names, 0);
     std::uint32_t next = 0;
@@ -264,6 +270,11 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
       const auto count = root->read(table.name_part(*root->record).count);
       if (!count) continue;    // a reset
       next = count->value();
+      if (next > table.geometry().slots) {
+        // A reset makes room, where somebody who has not heard of it may register one more.
+        if (table.names_epoch() != names.epoch) continue;
+        corrupt("more names are registered than there are records");
+      }
     }
     auto taken = take_new(caller, names, next, family, process_bound, now);
     if (!taken) return taken.error();
@@ -311,7 +322,11 @@ Result<void> keep_alive_grant(const Table& table, const Family& family, const Na
   for (;;) {
     const auto hit = cell_of(table, grant);
     Now now;
-    if (!hit || is_old(table, *hit, family.auto_release_after, now)) return make_error_code(Errc::lost);
+    if (!hit) return make_error_code(Errc::lost);
+    if (is_old(table, *hit, family.auto_release_after, now)) {
+      if (!hit->still()) continue;    // kept alive in time
+      return make_error_code(Errc::lost);
+    }
     if (hit->replace(hit->head, Owner::claimant(hit->owner.claimant_index(), now.tick(table)))) return {};
   }
 }
@@ -326,19 +341,23 @@ Result<void> release_grant(const Table& table, const Family& family, const NameG
 }
 
 bool is_in_force(const Table& table, const Family& family, const NameGrant& grant) {
-  const auto hit = cell_of(table, grant);
-  Now now;
-  return hit && !is_old(table, *hit, family.auto_release_after, now);
+  for (;;) {
+    const auto hit = cell_of(table, grant);
+    Now now;
+    if (!hit) return false;
+    if (!is_old(table, *hit, family.auto_release_after, now)) return true;
+    if (hit->still()) return false;    // else it may have been kept alive in time
+  }
 }
 
 void reset_names(const Table& table) {
-  table.header().names_epoch.fetch_add(1, std::memory_order_acq_rel);
+  table.header().names_epoch.fetch_add(1, std::memory_order_seq_cst);    // a full barrier: [N3]
   // All are forgotten. Killed from here on: their records stay until room is needed.
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const Hit hit = read_record(table, index);
     if (!hit.owner.is_idle() && !hit.owner.is_claimant()) continue;
     const auto key = read_key(table, *hit.record);
-    std::atomic_thread_fence(std::memory_order_acquire);
+    os::fence(std::memory_order_acquire);
     // The epoch is read after the name's: epochs only rise, so another one is a later one.
     if (!key || key->kind != Kind::name || key->epoch == table.names_epoch() || !hit.still()) continue;
     std::optional<Descriptor> holder;

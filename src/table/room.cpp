@@ -40,8 +40,9 @@ Worth worth_of(const Table& table, const Hit& hit, Now& now) {
 std::optional<Hit> take(Session& session, const Hit& hit, std::uint64_t floor) {
   const Head head = hit.head.with_token(std::max(hit.head.token(), floor) + 1).with_flags(false, false);
   const Owner owner = Owner::alloc(session.id);
+  raise(session.table.header().records_high_water,
+        hit.index + 1);    // first: who dies as its maker is looked for below
   if (!hit.replace(head, owner)) return {};
-  os::raise(session.table.header().records_high_water, hit.index + 1);
   return Hit{hit.index, hit.record, head, owner};
 }
 

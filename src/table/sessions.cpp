@@ -52,7 +52,7 @@ std::optional<SessionId> attach(const Table& table, const os::Identity& self) {
     const Life life{entry.word.load(std::memory_order_acquire)};
     if (life.alive() || life.owner_died()) continue;
     const SessionId id{slot, life.next_generation()};
-    os::raise(table.header().sessions_high_water, slot + 1);    // first: who dies as the owner is looked for below it
+    raise(table.header().sessions_high_water, slot + 1);    // first: who dies as the owner is looked for below it
     // [S1] One exchange makes the slot ours and everything bound to its earlier lives dead.
     if (!os::Keeper::of_this_process().take(entry, life.bits, id.generation)) continue;
     write_info(table, id, self);
@@ -61,7 +61,9 @@ std::optional<SessionId> attach(const Table& table, const os::Identity& self) {
   return {};
 }
 
-void detach(const Table& table, SessionId id) { os::Keeper::of_this_process().give_back(table.life(id.slot)); }
+void detach(const Table& table, SessionId id, bool unfinished) {
+  os::Keeper::of_this_process().give_back(table.life(id.slot), unfinished);
+}
 
 bool recover_the_dead(const Table& table) {
   bool any = false;

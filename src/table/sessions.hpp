@@ -22,8 +22,9 @@ inline bool alive(const Table& table, SessionId id) {
 /// std::system_error when the system gives no thread.
 std::optional<SessionId> attach(const Table&, const os::Identity&);
 
-/// Frees the slot. Whatever is still bound to the session is a dead session's from here on.
-void detach(const Table&, SessionId);
+/// Frees the slot. Whatever is still bound to the session is a dead session's from here on. `unfinished`: it has not
+/// given back all, so that others are to clear up after it.
+void detach(const Table&, SessionId, bool unfinished = false);
 
 /// Clears up after sessions that died and have not been cleared up after. True if there was one. Needed before the
 /// lowest free name is looked for, and before a slot is used again; harmless at any time, by any number of processes.

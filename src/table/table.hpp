@@ -19,6 +19,13 @@ struct Corruption {
 
 [[noreturn]] inline void corrupt(const char* what) { throw Corruption{what}; }
 
+/// Raises a word to at least `value`.
+inline void raise(Word& word, std::uint64_t value) {
+  std::uint64_t seen = word.load(std::memory_order_acquire);
+  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_acq_rel)) {
+  }
+}
+
 /// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
 /// The up to eight bytes from `at` on, zero padded. Whole loads where there is room: a word that is put together from
 /// bytes in memory stalls the load that follows.
@@ -49,7 +56,7 @@ std::string read_words(const Word* words, std::size_t bytes);
 
 class Table {
  public:
-  Table(std::byte* base, const Layout& layout) : base_(base), layout_(layout) {}
+  Table(std::byte* base, const Layout& layout) : base_(base), layout_(layout), epoch_ns_(header().epoch_ns) {}
 
   const Layout& layout() const { return layout_; }
   const Geometry& geometry() const { return layout_.geometry; }
@@ -91,12 +98,12 @@ class Table {
   }
 
   /// Monotonic time as ticks, which are never negative and never kNever.
-  Tick tick(std::int64_t monotonic_ns) const { return clamp((monotonic_ns - header().epoch_ns) >> kTickShift); }
+  Tick tick(std::int64_t monotonic_ns) const { return clamp((monotonic_ns - epoch_ns_) >> kTickShift); }
   Tick tick_after(std::int64_t monotonic_ns) const {
-    return clamp((monotonic_ns - header().epoch_ns + (1 << kTickShift) - 1) >> kTickShift);
+    return clamp((monotonic_ns - epoch_ns_ + (1 << kTickShift) - 1) >> kTickShift);
   }
   std::int64_t tick_ns(Tick tick) const {    // monotonic
-    return static_cast<std::int64_t>(tick << kTickShift) + header().epoch_ns;
+    return static_cast<std::int64_t>(tick << kTickShift) + epoch_ns_;
   }
 
  private:
@@ -115,6 +122,7 @@ class Table {
 
   std::byte* base_;
   Layout layout_;
+  std::int64_t epoch_ns_;    // a copy: it is sound, and stays so
 };
 
 /// Counters of a session, for people. Same order as in keyrack::Counters.

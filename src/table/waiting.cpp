@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <limits>
 #include <vector>
 
 namespace keyrack::table {
@@ -69,8 +70,10 @@ std::optional<WaiterSight> see_waiter(const Table& table, std::uint32_t index) {
   if (!state.ready()) return {};
   const WaiterSight sight{index, state, static_cast<RecordIndex>(waiter.record.load(std::memory_order_relaxed)),
                           static_cast<ClaimantIndex>(waiter.claimant.load(std::memory_order_relaxed)),
-                          static_cast<std::int64_t>(waiter.since_ns.load(std::memory_order_relaxed))};
-  std::atomic_thread_fence(std::memory_order_acquire);
+                          // whatever the bytes are, not negative: times are subtracted
+                          static_cast<std::int64_t>(waiter.since_ns.load(std::memory_order_relaxed) &
+                                                    std::numeric_limits<std::int64_t>::max())};
+  os::fence(std::memory_order_acquire);
   const WaiterState again{waiter.state.load(std::memory_order_relaxed)};
   if (again.passed_over() != state.passed_over() || !alive(table, state.session())) return {};
   return sight;
@@ -103,8 +106,8 @@ WaiterPlace::WaiterPlace(Session& session, ClaimantIndex claimant, std::int64_t 
     const WaiterState mine = state.taken(session.id);
     if (!waiter.state.compare_exchange_strong(state.bits, mine.bits, std::memory_order_acq_rel)) continue;
     // Killed from here on: a dead session's place; nobody waits for it, and it is taken again.
-    os::raise(table.header().waiters_high_water, index + 1);
-    std::atomic_thread_fence(std::memory_order_release);
+    raise(table.header().waiters_high_water, index + 1);
+    os::fence(std::memory_order_release);
     waiter.claimant.store(claimant, std::memory_order_relaxed);
     waiter.since_ns.store(static_cast<std::uint64_t>(now_ns), std::memory_order_relaxed);
     slot_ = &waiter;

@@ -2,7 +2,10 @@
 #include "command_line.hpp"
 #include "failure.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <string>
 #include <utility>
@@ -72,10 +75,18 @@ int main(std::vector<std::string> words) {
   return line.action();
 }
 
+/// A segment that is cut short while it is in use: what is missing cannot be read, and there is no way back.
+void end_on_missing_memory(int) {
+  constexpr std::string_view kLine = "keyrack: the segment was cut short while it was in use; keyrack rm removes it\n";
+  (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(kFailure);
+}
+
 }    // namespace
 }    // namespace keyrack::command
 
 int main(int argc, char** argv) {
+  std::signal(SIGBUS, keyrack::command::end_on_missing_memory);
   try {
     return keyrack::command::main({argv + std::min(argc, 1), argv + argc});
   } catch (const std::exception& error) {
