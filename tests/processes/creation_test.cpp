@@ -105,6 +105,7 @@ TEST_F(CreationTest, HalfMadeSegmentsAreFinished) {
   const std::string whole = bytes_of(segment_.path());
   std::string unready = whole;
   unready.replace(offsetof(table::Header, ready), 8, std::string(8, '\0'));
+  unready.replace(offsetof(table::Header, sessions_high_water), 8, std::string(8, '\0'));    // nobody has opened it
   std::string unready_noise = unready;    // made ready never, so whatever else is there counts for nothing
   unready_noise.replace(4096, 4096, std::string(4096, '\x5a'));
   for (const std::string& left :

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <new>
 #include <set>
 #include <string>
 #include <thread>
@@ -276,5 +278,150 @@ TEST(NameHints, ANumberThatWasRegisteredButNotCountedIsCounted) {
   EXPECT_EQ(acquire_name(self.caller(), family, false)->number, 2u);
 }
 
+TEST(Names, ClosingASessionReleasesWhatIsKeptAliveMeanwhile) {
+  const MemoryTable memory({.slots = 16, .sessions = 4, .max_signature = 32, .max_signee = 16});
+  const Family family{"f", std::chrono::hours(1)};
+  TestSession self(memory), other(memory);
+  for (int round = 0; round < 60; ++round) {
+    const auto grant = acquire_name(self.caller(), family, true);
+    ASSERT_TRUE(grant);
+    ASSERT_EQ(grant->number, 0u);
+    std::atomic<bool> kept{false};
+    std::thread keeper([&] {
+      while (keep_alive_grant(self.table(), family, *grant)) kept = true;
+    });
+    while (!kept) std::this_thread::yield();
+    release_all_of(self.table(), self.session().id);
+    EXPECT_FALSE(is_in_force(self.table(), family, *grant));
+    const auto next = acquire_name(other.caller(), family, false);
+    keeper.join();    // it has been told that it is lost
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->number, 0u);
+    EXPECT_TRUE(release_name(other.table(), family, 0));
+  }
+}
+
+/// Claimants that their session may still put into cells.
+std::uint32_t count_pinned_claimants(const Table& table) {
+  std::uint32_t count = 0;
+  for (ClaimantIndex index = 0; index < table.layout().claimants; ++index) {
+    if (ClaimantState{table.claimant(index).state.load()}.pinned()) ++count;
+  }
+  return count;
+}
+
+thread_local int allocations_left = -1;    // negative: no end
+
+TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
+  for (int allowed = 0, failed = 1; failed != 0; ++allowed) {
+    const MemoryTable memory({.slots = 8, .sessions = 4, .max_signature = 32, .max_signee = 64});
+    TestSession self(memory);
+    const std::string signee(60, 's');
+    failed = 0;
+    allocations_left = allowed;
+    // Each level is remembered when it comes for the second time; the other one is forgotten then.
+    for (const int level : {0, 0, 1, 1, 0, 0}) {
+      try {
+        (void)lock(self.caller(), {.key = Key::lock("key"), .signee = signee, .level = level});
+      } catch (const std::bad_alloc&) {
+        ++failed;
+      }
+    }
+    allocations_left = -1;
+    for (const int level : {0, 1}) {
+      ASSERT_TRUE(lock(self.caller(), {.key = Key::lock("key"), .signee = signee, .level = level}));
+      const ClaimantIndex named = find(self.table(), Key::lock("key")).hit->owner.claimant_index();
+      const ClaimantState state{self.table().claimant(named).state.load()};
+      EXPECT_TRUE(state.used() && (state.pinned() || state.single())) << allowed;
+    }
+    self.caller().claimants.drop_all(self.table());
+    EXPECT_EQ(count_pinned_claimants(self.table()), 0u) << allowed;
+  }
+}
+
+TEST(Table, WhatASigneeThatIsNotRememberedHadIsFreedAtOnce) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  const auto used = [&] { return count_used_claimants(self.table()); };
+  const Caller caller = self.caller();
+  ASSERT_NE(self.lock("unlocked", "a"), 0u);
+  EXPECT_EQ(used(), 1u);
+  ASSERT_TRUE(self.unlock("unlocked", "a"));
+  EXPECT_EQ(used(), 0u);
+  ASSERT_NE(self.lock("taken", "b"), 0u);
+  ASSERT_TRUE(lock(caller, {.key = Key::lock("taken"), .signee = "c", .level = 1}));
+  EXPECT_EQ(used(), 1u);
+  ASSERT_TRUE(lock(caller, {.key = Key::lock("taken"), .signee = "c", .level = 2}));    // renewed with other terms
+  EXPECT_LE(used(), 2u);
+  ASSERT_TRUE(self.unlock("taken", "c"));
+  EXPECT_LE(used(), 1u);
+}
+
+TEST(Table, WhatAnEvictedKeyHadIsFreedAtOnce) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  const auto stale = [&](int number) {
+    return lock(self.caller(), {.key = Key::lock(numbered("key", number)),
+                                .signee = numbered("signee", number),
+                                .duration = std::chrono::nanoseconds(-1)});
+  };
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(stale(i));
+  const std::uint32_t before = count_used_claimants(self.table());
+  for (int i = 8; i < 16; ++i) ASSERT_TRUE(stale(i));
+  EXPECT_LE(count_used_claimants(self.table()), before);
+}
+
+TEST(Table, SigneesThatBeginAlikeAreTwo) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  ASSERT_NE(self.lock("longer", "12345678 and on"), 0u);
+  ASSERT_NE(self.lock("shorter", "12345678"), 0u);    // a word of memory, no more
+  EXPECT_EQ(self.lock("longer", "12345678"), 0u);
+  EXPECT_EQ(self.lock("shorter", "12345678 and on"), 0u);
+  EXPECT_FALSE(self.unlock("longer", "12345678"));
+  EXPECT_FALSE(self.unlock("shorter", "12345678 and on"));
+}
+
+TEST(Table, WhoIsAttachedIsToldToPeople) {
+  const MemoryTable memory(kSmall);
+  os::Identity self = os::identify();
+  self.command = "a longer name than there is room for";
+  const std::int64_t before = os::wall_ns();
+  const auto id = attach(memory.table(), self);
+  ASSERT_TRUE(id);
+  const SessionInfo& info = memory.table().info(id->slot);
+  EXPECT_EQ(info.generation, id->generation);
+  EXPECT_EQ(info.pid, static_cast<std::uint64_t>(self.pid));
+  EXPECT_EQ(info.uid, self.uid);
+  EXPECT_EQ(info.pid_namespace, self.pid_namespace);
+  EXPECT_GE(static_cast<std::int64_t>(info.attached_ns.load()), before);
+  EXPECT_EQ(read_words(info.command, 16), "a longer name th");
+  detach(memory.table(), *id);
+}
+
+TEST(Table, RecoveryFinishesWhatTheDeadCondemned) {
+  const MemoryTable memory(kSmall);
+  TestSession self(memory);
+  in_a_process_that_dies(memory, [&](TestSession& child) {
+    if (child.lock("key", "me") == 0 || !child.unlock("key", "me")) _exit(1);
+    const Search search = find(child.table(), Key::lock("key"));
+    if (!search.hit || !search.hit->replace(search.hit->head.next_token(), Owner::dead())) _exit(1);
+  });
+  EXPECT_EQ(count_free_records(memory.table()), 7u);
+  EXPECT_TRUE(recover_the_dead(memory.table()));
+  EXPECT_EQ(count_free_records(memory.table()), 8u);
+  EXPECT_FALSE(recover_the_dead(memory.table()));
+}
+
 }    // namespace
 }    // namespace keyrack::table
+
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  int& left = keyrack::table::allocations_left;
+  if (left == 0) throw std::bad_alloc();
+  if (left > 0) --left;
+  if (void* memory = std::malloc(bytes)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

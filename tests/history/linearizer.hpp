@@ -1,0 +1,228 @@
+// Is there an order of the calls, each at an instant between its beginning and its end, that the rules allow?
+//
+// Just-in-time linearization: goes through beginnings and ends in the order of time and keeps every *possibility*: a
+// state of the rules, and which of the calls that are under way have taken effect in it. A call that ends must have
+// taken effect; what makes that possible is tried then and not before. A call whose process was killed may have taken
+// effect, or not.
+#pragma once
+
+#include "reference/sequential_model.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace keyrack::history {
+
+using reference::Instant;
+using reference::Interval;
+
+using Places = std::uint64_t;    // a set of places
+
+template <class Call, class Answer>
+struct Operation {
+  Call call = {};
+  Answer answer = {};
+  Interval when = {};
+  bool answered = true;    // else its process was killed
+  Places place = 0;        // one bit: no two calls that are under way at one time have the same
+  Places not_after = 0;    // the death of its process
+  std::vector<reference::Number> passed_over = {};    // names only
+};
+
+template <class Rules>
+class Linearizer {
+ public:
+  using State = typename Rules::State;
+  using Op = typename Rules::Op;
+
+  struct Possibility {
+    State state = {};
+    Places done = 0;
+    friend bool operator==(const Possibility&, const Possibility&) = default;
+  };
+
+  /// Everything that happened in a time at whose beginning and end no call was under way. False: no order is allowed.
+  bool check(std::vector<Op>& ops) {
+    std::vector<Event> events;
+    events.reserve(2 * ops.size());
+    for (std::uint32_t index = 0; index < ops.size(); ++index) {
+      events.push_back({ops[index].when.from, false, index});
+      events.push_back({ops[index].when.to, true, index});
+    }
+    std::sort(events.begin(), events.end());    // at the same instant beginnings come first
+    for (const Event& event : events) {
+      if (!event.is_end) {
+        begin(ops[event.index]);
+      } else if (!end(ops[event.index])) {
+        failed_ = event.index;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  std::size_t widest() const { return widest_; }
+  /// After a failure: the call that cannot have been answered so, and what was possible before it.
+  std::uint32_t failed() const { return failed_; }
+  const std::vector<Possibility>& possibilities() const { return possible_; }
+
+ private:
+  struct Event {
+    Instant at;
+    bool is_end;
+    std::uint32_t index;
+    friend auto operator<=>(const Event&, const Event&) = default;
+  };
+
+  void begin(Op& op) {
+    Rules::begins(op, under_way_);
+    under_way_.push_back(&op);
+  }
+
+  bool end(Op& op) {
+    if (op.answered && !take_effect(op)) return false;
+    under_way_.erase(std::find(under_way_.begin(), under_way_.end(), &op));
+    std::vector<Possibility> after;
+    after.reserve(possible_.size());
+    for (Possibility& possibility : possible_) {
+      possibility.done &= ~op.place;
+      add(after, std::move(possibility));
+    }
+    possible_ = std::move(after);
+    return true;
+  }
+
+  /// All that is possible if this call has taken effect now.
+  bool take_effect(const Op& op) {
+    if (under_way_.size() == 1 && possible_.size() == 1 && possible_[0].done == 0) {    // alone: the commonest case
+      Rules::next(possible_[0].state, op, next_);
+      if (next_.size() != 1) return false;
+      possible_[0] = {std::move(next_[0]), op.place};
+      return true;
+    }
+    std::vector<Possibility> tried = possible_, after;
+    for (std::size_t at = 0; at < tried.size(); ++at) {
+      Possibility now = tried[at];
+      absorb(now);
+      if ((now.done & op.place) != 0) {
+        add(after, std::move(now));
+        continue;
+      }
+      for (const Op* other : under_way_) {
+        if ((now.done & (other->place | other->not_after)) != 0) continue;
+        Rules::next(now.state, *other, next_);
+        for (State& state : next_) {
+          Possibility next{std::move(state), now.done | other->place};
+          if (std::find(tried.begin(), tried.end(), next) == tried.end()) tried.push_back(std::move(next));
+        }
+      }
+    }
+    widest_ = std::max(widest_, tried.size());
+    if (after.empty()) return false;
+    possible_ = std::move(after);
+    return true;
+  }
+
+  /// A call that changes nothing is best done as soon as it can be: nothing becomes impossible by it.
+  void absorb(Possibility& possibility) {
+    for (const Op* op : under_way_) {
+      if (!Rules::only_reads(*op) || (possibility.done & (op->place | op->not_after)) != 0) continue;
+      Rules::next(possibility.state, *op, next_);
+      if (next_.size() == 1 && next_[0] == possibility.state) possibility.done |= op->place;
+    }
+  }
+
+  /// Leaves out what another possibility covers: the same state, with calls still to be answered that only read.
+  void add(std::vector<Possibility>& all, Possibility&& fresh) const {
+    Places reads = 0;
+    for (const Op* op : under_way_) {
+      if (Rules::only_reads(*op)) reads |= op->place;
+    }
+    const auto covers = [reads](const Possibility& one, const Possibility& other) {
+      return ((one.done ^ other.done) & ~reads) == 0 && (other.done & ~one.done) == 0 && one.state == other.state;
+    };
+    for (const Possibility& one : all) {
+      if (covers(one, fresh)) return;
+    }
+    std::erase_if(all, [&](const Possibility& one) { return covers(fresh, one); });
+    all.push_back(std::move(fresh));
+  }
+
+  std::vector<Possibility> possible_{Possibility{}};
+  std::vector<Op*> under_way_;
+  std::vector<State> next_;    // kept for its memory
+  std::size_t widest_ = 1;
+  std::uint32_t failed_ = 0;
+};
+
+/// One key.
+struct LockRules {
+  using State = reference::LockState;
+  using Op = Operation<reference::LockCall, reference::LockAnswer>;
+
+  static void begins(Op&, const std::vector<Op*>&) {}
+
+  static bool only_reads(const Op& op) {
+    using Kind = reference::LockCall::Kind;
+    using Status = reference::LockAnswer::Status;
+    if (!op.answered || op.call.kind == Kind::close || op.call.kind == Kind::death) return false;
+    return op.call.kind == Kind::check || op.call.kind == Kind::confirm || op.answer.status > Status::renewed;
+  }
+
+  static void next(const State& state, const Op& op, std::vector<State>& after) {
+    after.clear();
+    if (!op.answered) {
+      after = reference::effects(state, op.call, op.when);
+    } else if (auto one = reference::apply(state, op.call, op.answer, op.when)) {
+      after.push_back(std::move(*one));
+    }
+  }
+};
+
+/// One family.
+struct NameRules {
+  using State = reference::NamesState;
+  using Op = Operation<reference::NamesCall, reference::NamesAnswer>;
+  using Kind = reference::NamesCall::Kind;
+
+  /// A name that is being given back at the very moment may be passed over by whoever acquires.
+  static void begins(Op& op, const std::vector<Op*>& under_way) {
+    for (Op* other : under_way) {
+      may_pass_over(op, *other);
+      may_pass_over(*other, op);
+    }
+  }
+
+  static bool only_reads(const Op& op) {
+    using Status = reference::NamesAnswer::Status;
+    return op.answered && (op.call.kind == Kind::status || op.answer.status != Status::ok);
+  }
+
+  static void next(const State& state, const Op& op, std::vector<State>& after) {
+    after.clear();
+    const auto try_number = [&](reference::Number number) {
+      auto one = reference::apply(state, op.call, {op.answer.status, number}, op.when, op.passed_over);
+      if (one) after.push_back(std::move(*one));
+    };
+    if (op.answered || op.call.kind != Kind::acquire) {
+      try_number(op.answer.number);
+    } else {
+      for (reference::Number number = 0; number <= state.names.size(); ++number) try_number(number);
+    }
+  }
+
+ private:
+  static void may_pass_over(Op& acquirer, const Op& other) {
+    if (acquirer.call.kind != Kind::acquire) return;
+    if (other.call.kind == Kind::release || other.call.kind == Kind::release_loan) {
+      acquirer.passed_over.push_back(other.call.number);
+    } else if (other.call.kind == Kind::death) {
+      for (reference::Number number = 0; number < kNamesOfTheDead; ++number) acquirer.passed_over.push_back(number);
+    }
+  }
+  static constexpr reference::Number kNamesOfTheDead = 64;    // which ones it had is not known here: any
+};
+
+}    // namespace keyrack::history

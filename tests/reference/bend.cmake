@@ -1,0 +1,23 @@
+# Canaries: a source of the library in which one thing is wrong on purpose.
+#   keyrack_bend(OUT source.cpp "right" "wrong")
+# Compiled into an executable that is linked with the static library, it takes the place of the original. Stops if the
+# right text is not there exactly once.
+function(keyrack_bend out source right wrong)
+  set(original ${PROJECT_SOURCE_DIR}/src/${source})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${original})
+  file(READ ${original} text)
+  string(REPLACE "${right}" "" without "${text}")
+  string(LENGTH "${text}" with_length)
+  string(LENGTH "${without}" without_length)
+  string(LENGTH "${right}" right_length)
+  math(EXPR removed "${with_length} - ${without_length}")
+  if(NOT removed EQUAL right_length)
+    message(FATAL_ERROR "src/${source} has not exactly one: ${right}")
+  endif()
+  string(REPLACE "${right}" "${wrong}" text "${text}")
+  string(MD5 id "${source} ${right} ${wrong}")
+  get_filename_component(name ${source} NAME)
+  set(bent ${CMAKE_CURRENT_BINARY_DIR}/bent/${id}/${name})
+  file(CONFIGURE OUTPUT ${bent} CONTENT "${text}" @ONLY)
+  set(${out} ${bent} PARENT_SCOPE)
+endfunction()
