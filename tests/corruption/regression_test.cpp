@@ -1,0 +1,84 @@
+// Damages that once were not answered as they should be.
+#include "segment_fixture.hpp"
+
+#include "image.hpp"
+#include "table/chain.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <limits>
+#include <string>
+
+namespace keyrack::tests {
+namespace {
+
+class RegressionTest : public SegmentFixture {
+ protected:
+  RegressionTest() { do_not_audit(); }
+  ~RegressionTest() override {
+    if (bytes_ != nullptr) ::munmap(bytes_, kLayout.bytes);
+  }
+
+  /// The segment's bytes past the library.
+  table::Table table() {
+    if (bytes_ == nullptr) {
+      const int fd = ::open(segment_.path().c_str(), O_RDWR | O_CLOEXEC);
+      void* memory = ::mmap(nullptr, kLayout.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+      ::close(fd);
+      if (memory == MAP_FAILED) throw std::bad_alloc();
+      bytes_ = static_cast<std::byte*>(memory);
+    }
+    return {bytes_, kLayout};
+  }
+
+  static constexpr table::Layout kLayout{{.slots = 16, .sessions = 4, .max_signature = 16, .max_signee = 16}};
+  const std::string geometry_ = "slots=16&sessions=4&max_signature=16&max_signee=16";
+
+ private:
+  std::byte* bytes_ = nullptr;
+};
+
+TEST_F(RegressionTest, OneInUseThatIsNotReadyIsNotMadeAnew) {
+  const auto locks = open_locks(geometry_);
+  ASSERT_EQ(outcome(locks->lock({"job", "anna"}, kBound)), "ok");
+  table().header().ready = 0;
+  EXPECT_EQ(outcome(try_locks()), "corrupt_segment");
+  EXPECT_EQ(outcome(try_locks("create=false")), "corrupt_segment");
+  EXPECT_EQ(outcome(open_inspector(segment_.name()).error().code), "corrupt_segment");
+  EXPECT_EQ(outcome(locks->check("job")), "anna");
+}
+
+TEST_F(RegressionTest, ATimeOfCreationThatMakesNoSense) {
+  const auto locks = open_locks(geometry_);
+  const auto grant = locks->lock({"job", "anna"}, {.duration = std::chrono::hours(1)});
+  ASSERT_EQ(outcome(grant), "ok");
+  for (const std::int64_t epoch_ns :
+       {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), std::int64_t{1} << 60}) {
+    table().header().epoch_ns = epoch_ns;
+    EXPECT_EQ(outcome(try_locks()), "corrupt_segment");
+    EXPECT_EQ(outcome(locks->confirm("job", grant->token)), "ok") << "the attached go by what it was";
+  }
+}
+
+TEST_F(RegressionTest, MoreNamesThanThereIsRoomFor) {
+  const auto names = open_names(geometry_);
+  ASSERT_EQ(outcome(names->acquire("family")), "0");
+  const table::Search root = table::find(table(), table::Key::name(table().names_epoch(), "family", 0));
+  ASSERT_TRUE(root.hit);
+  table().name_part(*root.hit->record).count = ~std::uint64_t{0};
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(outcome(names->acquire("family")), "corrupt_segment");
+}
+
+TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {
+  const auto locks = open_locks(geometry_);
+  ASSERT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  Child waiting([&](Child::Link&) { (void)open_locks()->lock_for({"job", "ben"}, std::chrono::hours(1)); });
+  ASSERT_TRUE(eventually([&] { return !snapshot().waiters.empty(); }));
+  table().waiter(0).since_ns = std::uint64_t{1} << 63;
+  EXPECT_EQ(snapshot().waiters.size(), 1u);
+  EXPECT_EQ(outcome(locks->lock_for({"job", "carl"}, std::chrono::milliseconds(1))), "timed_out");
+}
+
+}    // namespace
+}    // namespace keyrack::tests
