@@ -1,0 +1,71 @@
+// One run of the real algorithm in a simulated world: some processes, what each of their threads calls, and the
+// judgment of what came of it.
+#pragma once
+
+#include "world.hpp"
+
+#include "../reference/sequential_model.hpp"
+
+#include <string>
+#include <vector>
+
+namespace keyrack::simulation {
+
+struct Call {
+  enum class Kind {
+    lock,
+    wait,
+    unlock,
+    check,
+    confirm,
+    hold,
+    acquire,
+    try_acquire,
+    keep_alive,
+    release,
+    give_back,
+    reset
+  };
+  Kind kind = Kind::lock;
+  std::uint32_t key = 0;    // of a lock; a name's number for those that take one
+  std::uint32_t signee = 0;
+  std::int32_t level = 0;
+  bool force = false, bound = true;
+  std::optional<std::int64_t> duration_ms = {}, time_to_live_ms = {};
+};
+
+struct Part {    // of one thread
+  std::uint32_t process = 1;
+  std::vector<Call> calls;
+};
+
+struct Plan {
+  std::uint32_t slots = 2, spare_claimants = 64, waiters = 4;
+  bool scarce = false;              // too few claimants, so that any call may answer table_full
+  std::vector<Call> before = {};    // of process 1, before the others begin
+  std::vector<Part> parts = {};
+  bool talk = true;     // what one call did is known to all that begin later; else only what keyrack itself tells
+  bool leave = true;    // processes close; else they end as if killed
+};
+
+/// What went wrong, in words; empty if nothing.
+struct Verdict {
+  std::string fault;
+  std::uint64_t steps = 0, calls = 0;
+};
+Verdict run(const Plan&, Strategy&);
+
+/// A plan by chance.
+Plan random_plan(std::uint64_t seed);
+
+/// What is called, a line for each thread.
+std::string to_text(const Plan&);
+
+/// Small plans of two processes, to be run in every way there is within bounds.
+struct Drill {
+  std::string name;
+  Plan plan;
+};
+std::vector<Drill> drills();
+
+}    // namespace keyrack::simulation
