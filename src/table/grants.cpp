@@ -45,13 +45,13 @@ Ends ends_of_both(const Table& table, nanoseconds shorter, nanoseconds longer, N
 
 Ends ends_of_some(const Table& table, std::optional<nanoseconds> duration, std::optional<nanoseconds> time_to_live,
                   Now& now) {
-  if (duration && *duration > kForEver) duration.reset();
-  if (time_to_live && *time_to_live > kForEver) time_to_live.reset();
-  if (!duration && !time_to_live) return {kNever, 0, kNever};
-  if (!time_to_live) return {tick_of_end(table, now.ns(), *duration), 0, kNever};
-  if (!duration) return {tick_of_end(table, now.ns(), *time_to_live), kNever, 0};
-  if (*duration <= *time_to_live) return ends_of_both(table, *duration, *time_to_live, now, &Ends::gone_gap);
-  return ends_of_both(table, *time_to_live, *duration, now, &Ends::lease_gap);
+  const nanoseconds lease = duration.value_or(nanoseconds::max()), life = time_to_live.value_or(nanoseconds::max());
+  const bool has_lease = lease <= kForEver, has_life = life <= kForEver;
+  if (!has_lease && !has_life) return {kNever, 0, kNever};
+  if (!has_life) return {tick_of_end(table, now.ns(), lease), 0, kNever};
+  if (!has_lease) return {tick_of_end(table, now.ns(), life), kNever, 0};
+  if (lease <= life) return ends_of_both(table, lease, life, now, &Ends::gone_gap);
+  return ends_of_both(table, life, lease, now, &Ends::lease_gap);
 }
 
 }    // namespace keyrack::table
