@@ -1,5 +1,6 @@
 #include "trial.hpp"
 
+#include "../reference/text.hpp"
 #include "linearizable.hpp"
 #include "os/process.hpp"
 #include "table/names.hpp"
@@ -15,7 +16,6 @@ namespace keyrack::simulation {
 
 namespace {
 
-using namespace std::chrono_literals;
 namespace rules = keyrack::reference;
 
 constexpr std::int64_t kStart = 1'000'000'000'000;
@@ -418,6 +418,19 @@ class Trial {
     }
   }
 
+  template <class RulesCall, class State>
+  void add_ends(std::vector<Event<State>>& events) const {
+    for (const EndEvent& end : ends_) {
+      events.push_back({end.begun, end.ended, [&end](const State& state) {
+                          const RulesCall call{.kind = end.dead ? RulesCall::Kind::death : RulesCall::Kind::close,
+                                               .process = end.process};
+                          std::vector<State> after{*apply(state, call, {}, end.when)};
+                          if (!end.answered) after.push_back(state);    // it died while it was closing
+                          return after;
+                        }});
+    }
+  }
+
   std::vector<Event<rules::LockState>> events_of(std::uint32_t key) const {
     std::vector<Event<rules::LockState>> events;
     for (const LockEvent& event : lock_events_) {
@@ -435,16 +448,7 @@ class Trial {
                           return after;
                         }});
     }
-    for (const EndEvent& end : ends_) {
-      events.push_back({end.begun, end.ended, [&end](const rules::LockState& state) {
-                          const rules::LockCall call{
-                              .kind = end.dead ? rules::LockCall::Kind::death : rules::LockCall::Kind::close,
-                              .process = end.process};
-                          std::vector<rules::LockState> after{*apply(state, call, {}, end.when)};
-                          if (!end.answered) after.push_back(state);    // it died while it was closing
-                          return after;
-                        }});
-    }
+    add_ends<rules::LockCall>(events);
     return events;
   }
 
@@ -475,16 +479,7 @@ class Trial {
                           return after;
                         }});
     }
-    for (const EndEvent& end : ends_) {
-      events.push_back({end.begun, end.ended, [&end](const rules::NamesState& state) {
-                          const rules::NamesCall call{
-                              .kind = end.dead ? rules::NamesCall::Kind::death : rules::NamesCall::Kind::close,
-                              .process = end.process};
-                          std::vector<rules::NamesState> after{*apply(state, call, {}, end.when)};
-                          if (!end.answered) after.push_back(state);
-                          return after;
-                        }});
-    }
+    add_ends<rules::NamesCall>(events);
     return events;
   }
 
@@ -502,39 +497,30 @@ class Trial {
     return numbers;
   }
 
+  static std::string line_of(const Interval& event, std::uint32_t process, const std::string& what) {
+    return fmt::format("\n  [{}, {}] process {}: {}, {} us to {}", event.begun,
+                       event.answered ? std::to_string(event.ended) : "killed", process, what,
+                       (event.when.from - kStart) / 1000, (event.when.to - kStart) / 1000);
+  }
+  template <class CallEvent>
+  static std::string line_of(const CallEvent& event) {
+    return line_of(event, event.call.process, rules::text(event.call) + " -> " + rules::text(event.answer));
+  }
   std::string history_of(std::uint32_t key) const {
     std::string text;
     for (const LockEvent& event : lock_events_) {
-      if (event.key != key) continue;
-      text += "\n  [" + std::to_string(event.begun) + ", " + (event.answered ? std::to_string(event.ended) : "killed") +
-              "] process " + std::to_string(event.call.process) + " call " +
-              std::to_string(static_cast<int>(event.call.kind)) + " signee " + std::to_string(event.call.signee) +
-              " level " + std::to_string(event.call.level) + (event.call.bound ? " bound" : "") +
-              (event.call.force ? " force" : "") + " -> " + std::to_string(static_cast<int>(event.answer.status)) +
-              " token " + std::to_string(event.answer.token) + " signee " +
-              std::to_string(static_cast<int>(event.answer.signee)) + " at " +
-              std::to_string((event.when.from - kStart) / 1000) + " us to " +
-              std::to_string((event.when.to - kStart) / 1000);
+      if (event.key == key) text += line_of(event);
     }
     return text + history_of_ends();
   }
   std::string history_of_names() const {
     std::string text;
-    for (const NamesEvent& event : names_events_) {
-      text += "\n  [" + std::to_string(event.begun) + ", " + (event.answered ? std::to_string(event.ended) : "killed") +
-              "] process " + std::to_string(event.call.process) + " call " +
-              std::to_string(static_cast<int>(event.call.kind)) + (event.call.bound ? " bound" : "") + " number " +
-              std::to_string(event.call.number) + " loan " + std::to_string(event.call.loan) + " -> " +
-              std::to_string(static_cast<int>(event.answer.status)) + " number " + std::to_string(event.answer.number);
-    }
+    for (const NamesEvent& event : names_events_) text += line_of(event);
     return text + history_of_ends();
   }
   std::string history_of_ends() const {
     std::string text;
-    for (const EndEvent& end : ends_) {
-      text += "\n  [" + std::to_string(end.begun) + ", " + std::to_string(end.ended) + "] process " +
-              std::to_string(end.process) + (end.dead ? " died" : " closed");
-    }
+    for (const EndEvent& end : ends_) text += line_of(end, end.process, end.dead ? "died" : "closed");
     return text;
   }
 

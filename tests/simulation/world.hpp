@@ -104,7 +104,6 @@ class World : Choices {
   void when_all_sleep(std::function<void(std::int64_t until_ns)> look) { all_sleep_ = std::move(look); }
 
   std::int64_t now_ns() const { return now_ns_; }
-  void pass(std::int64_t ns) { now_ns_ += ns; }
   std::uint64_t steps() const { return steps_; }
   std::uint32_t process() const { return process_; }
   bool dead(std::uint32_t process) const;
