@@ -109,6 +109,7 @@ class KEYRACK_API Inspector {
   /// Errors: corrupt_segment.
   virtual Result<Snapshot> snapshot(bool with_idle = false) const = 0;
   /// Checks every invariant that holds at any instant, and on a quiet segment those that hold between calls, too.
+  /// Throws std::bad_alloc when memory runs out.
   virtual std::vector<Finding> verify() const = 0;
 };
 

@@ -38,7 +38,7 @@ Keeper::Keeper() : process_(&fork_cleared_pointer()) {
 
 Keeper& Keeper::of_this_process() {
   std::atomic<void*>& process = fork_cleared_pointer();
-  void* keeper = process.load(std::memory_order_acquire);
+  void* keeper = process.load();
   if (keeper == nullptr) {
     // After a fork the parent's keeper is left alone: its mutexes may be locked by threads that are not here.
     static std::atomic<Keeper*> latest{nullptr};    // so that leak checkers can follow them all
@@ -63,8 +63,8 @@ bool Keeper::take(LifeEntry& life, std::uint64_t expected, std::uint32_t generat
   // Killed from here on: the kernel frees the pending entry if our thread id is in its word, and else leaves it alone.
   robust_.list_op_pending = node_of(life);
   compiler_fence();
-  const bool taken = life.word.compare_exchange_strong(
-      expected, static_cast<std::uint64_t>(generation) << 32 | thread_id_, std::memory_order_acq_rel);
+  const bool taken =
+      life.word.compare_exchange_strong(expected, static_cast<std::uint64_t>(generation) << 32 | thread_id_);
   if (taken) {
     lives_.push_back(&life);
     relink();
@@ -82,9 +82,8 @@ void Keeper::give_back(LifeEntry& life, bool unfinished) {
   std::erase(lives_, &life);
   relink();
   const std::uint64_t futex = unfinished ? FUTEX_OWNER_DIED : 0;
-  std::uint64_t seen = life.word.load(std::memory_order_relaxed);
-  while (!life.word.compare_exchange_weak(seen, (seen & 0xffff'ffff'0000'0000) | futex, std::memory_order_acq_rel)) {
-  }
+  // The generation is ours; others only mark that they wait, and are woken.
+  life.word.exchange((life.word.load(std::memory_order_relaxed) & 0xffff'ffff'0000'0000) | futex);
   compiler_fence();
   robust_.list_op_pending = nullptr;
   futex_wake(low_half(life.word), INT_MAX);

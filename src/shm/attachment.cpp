@@ -24,7 +24,7 @@ struct Registry {
   static Registry& of_this_process() {
     static std::atomic<Registry*> current{nullptr};
     const os::Keeper* process = &os::Keeper::of_this_process();
-    Registry* registry = current.load(std::memory_order_acquire);
+    Registry* registry = current.load();
     while (registry == nullptr || registry->process != process) {
       auto* fresh = new Registry{process, registry, {}, {}};
       if (current.compare_exchange_strong(registry, fresh)) return *fresh;
@@ -149,7 +149,7 @@ Result<Attachment*, OpenError> Connection::attach_anew() {
       break;
     }
   }
-  current_.store(seen->get(), std::memory_order_release);
+  current_.store(seen->get());
   return seen->get();
 }
 

@@ -66,7 +66,7 @@ class Connection {
 
   /// Errors: as Attachment::to(), in a forked child only.
   Result<Attachment*, OpenError> attachment() {
-    Attachment* attachment = current_.load(std::memory_order_acquire);
+    Attachment* attachment = current_.load();
     if (attachment->mine()) [[likely]]
       return attachment;
     return attach_anew();
@@ -74,7 +74,7 @@ class Connection {
 
   /// The attachment if it is this process's; null in a forked child that has not used the service yet.
   Attachment* attachment_if_mine() const {
-    Attachment* attachment = current_.load(std::memory_order_acquire);
+    Attachment* attachment = current_.load();
     return attachment->mine() ? attachment : nullptr;
   }
 

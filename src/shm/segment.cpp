@@ -139,7 +139,7 @@ Result<std::shared_ptr<const Segment>, OpenError> wrong(Errc code, std::string d
 enum class Completeness { complete, unfinished };
 
 /// Is it a segment, and made ready? Reads without mapping: the object may be shorter than it says.
-Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header& header, std::uint64_t& bytes) {
+Result<Completeness, OpenError> look_once(int fd, const std::string& name, Header& header, std::uint64_t& bytes) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return os::failure("looking at segment " + name);
   if (!S_ISREG(status.st_mode)) return OpenError{Errc::corrupt_segment, name + " is no shared-memory object"};
@@ -164,6 +164,13 @@ Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header&
     return OpenError{Errc::corrupt_segment, name + " is in use, and not ready; `keyrack rm` removes it"};
   }
   return Completeness::complete;
+}
+
+/// Reading is not one step: what is read while somebody formats it may make no sense. Only then it is read again.
+Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header& header, std::uint64_t& bytes) {
+  auto seen = look_once(fd, name, header, bytes);
+  if (!seen && seen.error().code == Errc::corrupt_segment) seen = look_once(fd, name, header, bytes);
+  return seen;
 }
 
 Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, const std::string& name) {

@@ -24,11 +24,10 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
       Record& record = table.record(link.record());
       // Next before the cell: a cell that is dead vouches for the next that was read.
       Link next{record.next.load(std::memory_order_acquire)};
-      const Hit hit{link.record(), &record, Head{record.cell.first.load(std::memory_order_acquire)},
-                    Owner{record.cell.second.load(std::memory_order_acquire)}};
+      const Hit hit = seen(link.record(), record);
       const bool met = wanted(hit);
       if (met && (hit.owner.is_claimant() || hit.owner.is_idle()) && hit.still()) return hit;
-      if (from->load(std::memory_order_acquire) != link.bits) {
+      if (from->load(std::memory_order_relaxed) != link.bits) {    // after the cell, whose loads acquire
         again = true;
         break;
       }
@@ -41,7 +40,7 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
         // Marks just the next that was read before the cell was found dead: a record that has been used again since has
         // another version there.
         const Link marked = next.with_mark();
-        if (!record.next.compare_exchange_strong(next.bits, marked.bits, std::memory_order_acq_rel)) {
+        if (!record.next.compare_exchange_strong(next.bits, marked.bits)) {
           again = true;
           break;
         }
@@ -50,10 +49,10 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
       if (next.marked()) {
         // Killed after the floor is raised: some tokens are never given. Nothing else.
         // The token is read anew: the one in the hit may be older than the owner beside it, which was found dead.
-        const Head last{record.cell.first.load(std::memory_order_acquire)};
+        const Head last{record.cell.first.load(std::memory_order_relaxed)};
         raise(bucket.floor, last.token());    // [D2] before [D3]: who finds the key gone finds the floor
         const Link shorter = link.pointing_as(next);
-        if (!from->compare_exchange_strong(link.bits, shorter.bits, std::memory_order_acq_rel)) {    // [D3]
+        if (!from->compare_exchange_strong(link.bits, shorter.bits)) {    // [D3]
           again = true;
           break;
         }
@@ -104,8 +103,7 @@ Search find(const Table& table, const Key& key) {
 Hit read_record(const Table& table, RecordIndex index) {
   Record& record = table.record(index);
   for (;;) {
-    const Hit hit{index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
-                  Owner{record.cell.second.load(std::memory_order_acquire)}};
+    const Hit hit = seen(index, record);
     if (record.cell.first.load(std::memory_order_relaxed) == hit.head.bits) return hit;
   }
 }
@@ -113,24 +111,27 @@ Hit read_record(const Table& table, RecordIndex index) {
 std::optional<Hit> insert(Session& session, const Key& key, const Search& absent) {
   const Table& table = session.table;
   Bucket& bucket = table.bucket(key.tag.hash());
-  std::uint64_t floor = bucket.floor.load(std::memory_order_acquire);
+  // The link that was acquired in the search, [C1], brings a floor that is high enough, or is no more the bucket's.
+  std::uint64_t floor = bucket.floor.load(std::memory_order_relaxed);
   std::optional<Hit> mine = take_free_record(session, floor);    // [I0] killed from here on: ALLOC of a dead session
   if (!mine) {
     const Search now = find(table, key);    // somebody may have taken the last record for this very key
     return now.hit;
   }
   Record& record = *mine->record;
-  os::fence(std::memory_order_release);    // [I1] the cell says ALLOC before the key changes
+  // [I1] The exchange was a full barrier: the cell says ALLOC before the key changes.
   write_key(record, key);
   if (key.tag.kind() == Kind::name) clear_name_part(table, record, mine->head.token());
 
   Link head = absent.bucket_link;
   for (;;) {
     const Link old_next{record.next.load(std::memory_order_relaxed)};
-    record.next.store(old_next.pointing_as(head).bits, std::memory_order_release);    // [I2]
+    // [I2] Relaxed: who still comes by a link of the record's earlier life sees, by the exchange that made it ours,
+    // that this link is gone; the others come by [I3].
+    record.next.store(old_next.pointing_as(head).bits, std::memory_order_relaxed);
     std::uint64_t expected = head.bits;
     // [I3] the only way into a chain: an unchanged head proves that the key is still not in it.
-    if (bucket.link.compare_exchange_strong(expected, head.pointing_to(mine->index).bits, std::memory_order_acq_rel)) {
+    if (bucket.link.compare_exchange_strong(expected, head.pointing_to(mine->index).bits)) {
       session.count(Counter::inserts);
       return mine;
     }
@@ -140,11 +141,10 @@ std::optional<Hit> insert(Session& session, const Key& key, const Search& absent
       return now.hit;
     }
     head = now.bucket_link;
-    floor = bucket.floor.load(std::memory_order_acquire);    // again: the key may have come and gone meanwhile
+    floor = bucket.floor.load(std::memory_order_relaxed);    // again: the key may have come and gone meanwhile
     if (mine->head.token() <= floor) {
-      const Head raised = mine->head.with_token(floor + 1);
-      if (!mine->replace(raised, mine->owner)) corrupt("a record was taken from the living process that makes it");
-      mine->head = raised;
+      mine->head = mine->head.with_token(floor + 1);
+      record.cell.first.store(mine->head.bits, std::memory_order_relaxed);    // ours while we live; [I3] publishes it
     }
   }
 }
@@ -158,17 +158,11 @@ bool condemn(const Table& table, const Hit& hit) {
 }
 
 void finish_condemned(const Table& table, const Hit& dead) {
-  Record& record = *dead.record;
-  Link next{record.next.load(std::memory_order_acquire)};
-  if (!dead.still()) return;    // somebody else has finished
-  while (!next.marked()) {
-    if (record.next.compare_exchange_strong(next.bits, next.with_mark().bits, std::memory_order_acq_rel)) break;
-    if (!dead.still()) return;
-  }
-  const Tag tag{record.tag.load(std::memory_order_relaxed)};
-  if (!dead.still()) return;
+  // Of a record that has another life by now the tag may be another's: a walk along its chain harms nobody, and the
+  // exchange fails, because the token has risen.
+  const Tag tag{dead.record->tag.load(std::memory_order_relaxed)};
   Link head;
-  walk(table, table.bucket(tag.hash()), head, [](const Hit&) { return false; });
+  walk(table, table.bucket(tag.hash()), head, [](const Hit&) { return false; });    // takes it out
   (void)dead.replace(dead.head, Owner::free());
 }
 

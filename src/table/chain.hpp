@@ -51,6 +51,12 @@ struct Hit {
   }
 };
 
+/// A record's two words, one after the other: still() says whether they belong together.
+inline Hit seen(RecordIndex index, Record& record) {
+  return {index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
+          Owner{record.cell.second.load(std::memory_order_acquire)}};
+}
+
 /// Are these the key's words? Says nothing of the cell.
 inline bool holds_key(const Record& record, const Key& key) {
   if (record.tag.load(std::memory_order_relaxed) != key.tag.bits) return false;
@@ -62,17 +68,16 @@ inline bool holds_key(const Record& record, const Key& key) {
 /// so: what chain it is in need not be known.
 inline bool try_record(const Table& table, RecordIndex index, const Key& key, Hit& hit) {
   Record& record = table.record(index);
-  hit = {index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
-         Owner{record.cell.second.load(std::memory_order_acquire)}};
+  hit = seen(index, record);
   return (hit.owner.is_claimant() || hit.owner.is_idle()) && holds_key(record, key) && hit.still();
 }
 
-/// A quick look at the first few records of the chain. False says nothing.
+/// A quick look at the first few records of the chain. False says nothing, and try_record() believes no link.
 inline bool glance(const Table& table, const Key& key, Hit& hit) {
-  Link link{table.bucket(key.tag.hash()).link.load(std::memory_order_acquire)};
+  Link link{table.bucket(key.tag.hash()).link.load(std::memory_order_relaxed)};
   for (int steps = 0; steps < 4 && !link.at_end(); ++steps) {
     if (try_record(table, link.record(), key, hit)) return true;
-    link.bits = hit.record->next.load(std::memory_order_acquire);
+    link.bits = hit.record->next.load(std::memory_order_relaxed);
   }
   return false;
 }
@@ -94,7 +99,7 @@ Hit read_record(const Table&, RecordIndex);
 std::optional<Hit> insert(Session&, const Key&, const Search& absent);
 
 /// Takes a record that was seen so out of the table and frees it. False if it has changed; then nothing was done.
-/// Allowed for IDLE, for ALLOC of a dead session, and for grants that count no more.
+/// Allowed for IDLE, for ALLOC in a chain or of a dead session, and for grants that count no more.
 bool condemn(const Table&, const Hit&);
 
 /// Finishes what somebody began who condemned that record and may be dead. The hit's owner is DEAD.

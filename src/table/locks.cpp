@@ -121,7 +121,10 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
       response.token = hit.head.token();
     } else {
       const ClaimantUse claimant(caller, terms, ask.signee);
-      if (!claimant) return Tried::full;
+      if (!claimant) {
+        if (hit.owner.is_alloc()) condemn(table, hit);    // else kept for a key that nobody may ask for again
+        return Tried::full;
+      }
       const Head head = (status == LockStatus::renewed ? hit.head.next_edition() : hit.head.next_token())
                             .with_flags(line.urgent, line.others);
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
@@ -387,8 +390,8 @@ void unlock_all_of(const Table& table, SessionId session) {
       const Hit hit = read_record(table, index);
       if (!hit.owner.is_claimant()) break;
       const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
+      // release() says whether both are of that cell.
       const Descriptor holder = describe(table, hit.owner.claimant_index());
-      if (!hit.still()) continue;
       if (tag.kind() != Kind::lock || !holder.terms.rank.process_bound() || holder.session() != session) break;
       if (release(table, hit, holder)) break;
     }

@@ -27,10 +27,8 @@ struct Place {
 
   /// A word of its NamePart, read as a word of this name and not of what the record may have become since.
   std::optional<Born> read(const Word& word) const {
-    const Born seen{word.load(std::memory_order_seq_cst)};
-    const bool same = holds_key(*record, key);
-    os::fence(std::memory_order_acquire);    // the key, then the exchange of the word
-    if (!same) return {};
+    const Born seen{word.load(std::memory_order_acquire)};    // before the key
+    if (!holds_key(*record, key)) return {};
     return seen;
   }
 };
@@ -54,7 +52,7 @@ void change_value(const Place& place, Word& word, Change&& change) {
     const std::uint32_t value = change(seen->value());
     if (value == seen->value()) return;
     std::uint64_t expected = seen->bits;
-    if (word.compare_exchange_weak(expected, seen->with(value).bits, std::memory_order_seq_cst)) return;
+    if (word.compare_exchange_weak(expected, seen->with(value).bits)) return;
   }
 }
 
@@ -116,9 +114,10 @@ void retract(const Names& names, std::uint32_t number, unsigned level, std::opti
   } else if (const auto root = place_of(names, 0)) {
     // Others may call a name free by its age that is held for us: let them look for it again.
     Word& word = names.table.name_part(*root->record).oldest;
-    BornTick oldest{word.load(std::memory_order_acquire)};
-    if (sight->hit.owner.deadline() < oldest.tick() && holds_key(*root->record, root->key)) {
-      word.compare_exchange_strong(oldest.bits, oldest.with(sight->hit.owner.deadline()).bits);
+    BornTick oldest{word.load(std::memory_order_relaxed)};
+    const Tick deadline = sight->hit.owner.deadline();
+    // The record may have become another name's: that costs one look.
+    while (deadline < oldest.tick() && !word.compare_exchange_weak(oldest.bits, oldest.with(deadline).bits)) {
     }
   }
 }
@@ -159,16 +158,38 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
   // [N3] The cell was so while the epoch was still ours, so a reset comes after this. Whoever made it so after a reset
   // has told of it; but for a record that somebody inserts who has not heard of the reset: there a full fence does.
   if (hit.owner.is_alloc()) os::fence(std::memory_order_seq_cst);
-  if (table.names_epoch() != names.epoch) return std::optional<NameGrant>{};
+  if (table.names_epoch() != names.epoch) {
+    // Nobody looks for it again, and a record in ALLOC is kept for as long as its maker lives.
+    if (hit.owner.is_alloc()) condemn(table, hit);
+    return std::optional<NameGrant>{};
+  }
   const Terms terms{Rank::of(0, 0, process_bound), 0, kNever};
   const auto use = caller.claimants.use(caller.session, terms, {}, caller.pid);
-  if (!use) return make_error_code(Errc::table_full);
+  if (!use) {
+    if (hit.owner.is_alloc()) condemn(table, hit);
+    return make_error_code(Errc::table_full);
+  }
   const Head head = hit.head.next_token();
   const bool taken = hit.replace(head, Owner::claimant(use->index, now.tick(table)));    // [N1]
   if (use->single) drop_claimant(table, use->index);
   if (!taken) return std::optional<NameGrant>{};
   if (holder) free_if_single(table, *holder);
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
+}
+
+/// Announces what is free by age. Before the tick that is returned no other held name was updated.
+Tick announce_all_old(const Names& names, std::uint32_t count, nanoseconds auto_release, Now& now) {
+  Tick bound = now.tick(names.table);    // held names that are registered meanwhile are younger
+  for (std::uint32_t number = 0; number < count; ++number) {
+    const auto sight = look_at(names, number, auto_release, now);
+    if (!sight || !sight->holder) continue;
+    if (sight->free) {
+      announce(names, number);
+    } else {
+      bound = std::min(bound, sight->hit.owner.deadline());
+    }
+  }
+  return bound;
 }
 
 /// Names that are free by age announce themselves to nobody: looks for them when the oldest may have become so.
@@ -178,17 +199,12 @@ void announce_the_old(const Names& names, const Place& root, nanoseconds auto_re
   BornTick oldest{part.oldest.load(std::memory_order_acquire)};
   const auto count = root.read(part.count);
   if (!count || now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
-  Tick bound = now.tick(table);    // held names that are registered meanwhile are younger
-  for (std::uint32_t number = 0; number < std::min(count->value(), table.geometry().slots); ++number) {
-    const auto sight = look_at(names, number, auto_release, now);
-    if (!sight || !sight->holder) continue;
-    if (sight->free) {
-      announce(names, number);
-    } else {
-      bound = std::min(bound, sight->hit.owner.deadline());
-    }
-  }
-  part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits, std::memory_order_acq_rel);
+  const std::uint32_t registered = std::min(count->value(), table.geometry().slots);
+  const Tick bound = announce_all_old(names, registered, auto_release, now);
+  if (!part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits)) return;
+  // Again: somebody to whom they are held, because his names age later, may have taken a bit away before `oldest` rose,
+  // and had nothing to lower. Who does it from now on has. Killed before this: hidden for one more age at most.
+  announce_all_old(names, registered, auto_release, now);
 }
 
 /// The next number that was never registered; or one that somebody has registered and died, or is about to count.
@@ -205,7 +221,7 @@ Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& nam
   std::optional<NameGrant> grant;
   if (sight->free) {
     auto taken = take(caller, names, number, sight->hit, sight->holder, process_bound, now);
-    if (!taken) return taken;
+    if (!taken || !*taken) return taken;    // changed, or gone with its maker: not to be counted, either
     grant = *taken;
   }
   // Killed before: the next one finds the record and counts it.
@@ -351,15 +367,15 @@ bool is_in_force(const Table& table, const Family& family, const NameGrant& gran
 }
 
 void reset_names(const Table& table) {
-  table.header().names_epoch.fetch_add(1, std::memory_order_seq_cst);    // a full barrier: [N3]
+  table.header().names_epoch.fetch_add(1);    // a full barrier: [N3]
   // All are forgotten. Killed from here on: their records stay until room is needed.
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const Hit hit = read_record(table, index);
     if (!hit.owner.is_idle() && !hit.owner.is_claimant()) continue;
     const auto key = read_key(table, *hit.record);
-    os::fence(std::memory_order_acquire);
-    // The epoch is read after the name's: epochs only rise, so another one is a later one.
-    if (!key || key->kind != Kind::name || key->epoch == table.names_epoch() || !hit.still()) continue;
+    // Epochs only rise, and whoever made the record knew its own: so another one is a later one. Of a record that has
+    // changed since, condemn() knows.
+    if (!key || key->kind != Kind::name || key->epoch == table.names_epoch()) continue;
     std::optional<Descriptor> holder;
     if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
     if (condemn(table, hit) && holder) free_if_single(table, *holder);
@@ -411,8 +427,7 @@ void announce_if_free(const Table& table, const Hit& hit, std::uint32_t epoch) {
   if (!key || key->kind != Kind::name || key->epoch != epoch) return;
   std::optional<Descriptor> holder;
   if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
-  if (!hit.still()) return;    // somebody is at it
-  Now now;
+  Now now;    // what has changed meanwhile is announced by whoever changed it; a bit too many costs one look
   if (is_name_free(table, hit, holder, {}, now)) announce({table, epoch, key->bytes}, key->number);
 }
 
@@ -423,8 +438,8 @@ void release_all_of(const Table& table, SessionId session) {
       const Hit hit = read_record(table, index);
       if (!hit.owner.is_claimant()) break;
       const auto key = read_key(table, *hit.record);
+      // free_cell() says whether both are of that cell.
       const Descriptor holder = describe(table, hit.owner.claimant_index());
-      if (!hit.still()) continue;
       if (!key || key->kind != Kind::name || key->epoch != epoch) break;
       if (!holder.terms.rank.process_bound() || holder.session() != session) break;
       if (free_cell({table, epoch, key->bytes}, key->number, hit, holder)) break;

@@ -16,14 +16,14 @@ Worth worth_of(const Table& table, const Hit& hit, Now& now) {
   if (hit.owner.is_alloc()) return alive(table, hit.owner.alloc_session()) ? Worth::kept : Worth::unheld;
   const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
   if (tag.kind() == Kind::name) {
-    // The epoch is read after the name's: epochs only rise, so another one is a later one, and the name is forgotten.
-    const std::uint64_t epoch = hit.record->key[0].load(std::memory_order_acquire) >> 32;
+    // Epochs only rise, and whoever made the record, which was acquired with its cell, knew its own: so another one is
+    // a later one, and the name is forgotten. Of a record that has changed since, condemn() knows.
+    const std::uint64_t epoch = hit.record->key[0].load(std::memory_order_relaxed) >> 32;
     return epoch == table.names_epoch() ? Worth::kept : Worth::unheld;
   }
   if (hit.owner.is_idle()) return Worth::unheld;
   if (!hit.owner.is_claimant()) corrupt("a cell has no known owner");
   const Descriptor seen = describe(table, hit.owner.claimant_index());
-  if (!hit.still()) return Worth::kept;
   switch (standing_of(table, hit, seen, now)) {
     case Standing::unheld:
       return Worth::gone;

@@ -24,7 +24,7 @@ void write_info(const Table& table, SessionId id, const os::Identity& self) {
   info.uid.store(self.uid, std::memory_order_relaxed);
   info.attached_ns.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
   for (int i = 0; i < 2; ++i) info.command[i].store(words[i], std::memory_order_relaxed);
-  info.generation.store(id.generation, std::memory_order_release);
+  info.generation.store(id.generation);
 }
 
 /// All that a dead session can have left half done or bound to itself. Killed here: the slot stays as it is, and the
@@ -49,7 +49,7 @@ std::optional<SessionId> attach(const Table& table, const os::Identity& self) {
   recover_the_dead(table);
   for (std::uint32_t slot = 0; slot < table.geometry().sessions; ++slot) {
     LifeEntry& entry = table.life(slot);
-    const Life life{entry.word.load(std::memory_order_acquire)};
+    const Life life{entry.word.load(std::memory_order_relaxed)};
     if (life.alive() || life.owner_died()) continue;
     const SessionId id{slot, life.next_generation()};
     raise(table.header().sessions_high_water, slot + 1);    // first: who dies as the owner is looked for below it
@@ -72,7 +72,7 @@ bool recover_the_dead(const Table& table) {
     Life life{word.load(std::memory_order_acquire)};
     if (!life.owner_died()) continue;
     recover(table, {slot, life.generation()});
-    if (word.compare_exchange_strong(life.bits, life.cleared().bits, std::memory_order_acq_rel)) {
+    if (word.compare_exchange_strong(life.bits, life.cleared().bits)) {
       table.info(slot).counters[static_cast<unsigned>(Counter::recoveries)].fetch_add(1, std::memory_order_relaxed);
       os::futex_wake(os::low_half(word), INT_MAX);
     }

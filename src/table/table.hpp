@@ -21,8 +21,8 @@ struct Corruption {
 
 /// Raises a word to at least `value`.
 inline void raise(Word& word, std::uint64_t value) {
-  std::uint64_t seen = word.load(std::memory_order_acquire);
-  while (seen < value && !word.compare_exchange_weak(seen, value, std::memory_order_acq_rel)) {
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  while (seen < value && !word.compare_exchange_weak(seen, value)) {
   }
 }
 
@@ -112,7 +112,7 @@ class Table {
     return *reinterpret_cast<T*>(base_ + array + stride * index);
   }
   static std::uint32_t bounded(const Word& word, std::uint32_t limit) {
-    const std::uint64_t value = word.load(std::memory_order_acquire);
+    const std::uint64_t value = word.load(std::memory_order_relaxed);
     return value < limit ? static_cast<std::uint32_t>(value) : limit;
   }
   static Tick clamp(std::int64_t ticks) {

@@ -24,7 +24,7 @@ void for_each_waiter(const Table& table, Visit&& visit) {
 
 void wake(const Table& table, std::uint32_t index) {
   os::FutexWord& word = os::low_half(table.waiter(index).wake);
-  word.fetch_add(1, std::memory_order_acq_rel);
+  word.fetch_add(1);
   os::futex_wake(word, 1);    // killed before this: the slice ends the sleep
 }
 
@@ -42,7 +42,8 @@ struct Node {
   std::optional<Identity> holder;    // empty: nobody, it can go on
 };
 
-std::optional<Node> look_at(const Table& table, const WaiterSight& sight) {
+/// To be believed only if the cell is the same later.
+Node look_at(const Table& table, const WaiterSight& sight) {
   const Hit wants = read_record(table, sight.record);
   const Descriptor self = describe(table, sight.claimant);
   Node node;
@@ -52,7 +53,6 @@ std::optional<Node> look_at(const Table& table, const WaiterSight& sight) {
   if (wants.owner.is_claimant()) {
     const Descriptor seen = describe(table, wants.owner.claimant_index());
     node.holder = Identity{seen.signee(), seen.session(), seen.terms.rank.process_bound()};
-    if (!wants.still()) return {};
   }
   return node;
 }
@@ -101,13 +101,12 @@ WaiterPlace::WaiterPlace(Session& session, ClaimantIndex claimant, std::int64_t 
   const Table& table = session.table;
   for (std::uint32_t index = 0; index < table.layout().waiters; ++index) {
     Waiter& waiter = table.waiter(index);
-    WaiterState state{waiter.state.load(std::memory_order_acquire)};
+    WaiterState state{waiter.state.load(std::memory_order_relaxed)};
     if (state.used() && alive(table, state.session())) continue;
     const WaiterState mine = state.taken(session.id);
-    if (!waiter.state.compare_exchange_strong(state.bits, mine.bits, std::memory_order_acq_rel)) continue;
+    if (!waiter.state.compare_exchange_strong(state.bits, mine.bits)) continue;
     // Killed from here on: a dead session's place; nobody waits for it, and it is taken again.
     raise(table.header().waiters_high_water, index + 1);
-    os::fence(std::memory_order_release);
     waiter.claimant.store(claimant, std::memory_order_relaxed);
     waiter.since_ns.store(static_cast<std::uint64_t>(now_ns), std::memory_order_relaxed);
     slot_ = &waiter;
@@ -118,15 +117,14 @@ WaiterPlace::WaiterPlace(Session& session, ClaimantIndex claimant, std::int64_t 
 }
 
 WaiterPlace::~WaiterPlace() {
-  if (slot_ != nullptr) slot_->state.store(state_.freed().bits, std::memory_order_release);
+  if (slot_ != nullptr) slot_->state.store(state_.freed().bits);
 }
 
 void WaiterPlace::aim(RecordIndex record) {
   if (slot_ == nullptr) return;
   slot_->record.store(record, std::memory_order_relaxed);
   state_ = state_.made_ready();
-  slot_->state.exchange(state_.bits,
-                        std::memory_order_seq_cst);    // [W1] a full barrier: visible before the cell is read
+  slot_->state.exchange(state_.bits);    // [W1] a full barrier: visible before the cell is read
 }
 
 WaiterPlace::Line WaiterPlace::line(std::int64_t now_ns) const {
@@ -151,13 +149,12 @@ void WaiterPlace::pass_over_the_older() const {
   for_each_waiter(session_.table, [&](const WaiterSight& sight) {
     if (sight.record != record || sight.index == index_ || !older(sight, self)) return;
     std::uint64_t expected = sight.state.bits;
-    session_.table.waiter(sight.index)
-        .state.compare_exchange_strong(expected, sight.state.passed_over().bits, std::memory_order_acq_rel);
+    session_.table.waiter(sight.index).state.compare_exchange_strong(expected, sight.state.passed_over().bits);
   });
 }
 
 std::uint32_t WaiterPlace::wake_count() const {
-  return slot_ == nullptr ? 0 : os::low_half(slot_->wake).load(std::memory_order_acquire);
+  return slot_ == nullptr ? 0 : os::low_half(slot_->wake).load(std::memory_order_relaxed);
 }
 
 void WaiterPlace::sleep(std::uint32_t wake_count, std::int64_t until_ns, std::int64_t now_ns,
@@ -170,10 +167,10 @@ void WaiterPlace::sleep(std::uint32_t wake_count, std::int64_t until_ns, std::in
     return;
   }
   Word& life_word = session_.table.life(holder->slot).word;
-  Life life{life_word.load(std::memory_order_acquire)};
+  Life life{life_word.load(std::memory_order_relaxed)};
   if (!life.has_waiters() && life.alive() && life.generation() == holder->generation) {
     const Life marked = life.with_waiters();
-    if (!life_word.compare_exchange_strong(life.bits, marked.bits, std::memory_order_acq_rel)) return;
+    if (!life_word.compare_exchange_strong(life.bits, marked.bits)) return;
     life = marked;
   }
   if (!life.alive() || life.generation() != holder->generation) return;
@@ -187,9 +184,7 @@ bool WaiterPlace::closes_a_cycle() const {
   if (slot_ == nullptr) return false;
   const Table& table = session_.table;
   std::vector<Node> nodes;
-  for_each_waiter(table, [&](const WaiterSight& sight) {
-    if (auto node = look_at(table, sight)) nodes.push_back(std::move(*node));
-  });
+  for_each_waiter(table, [&](const WaiterSight& sight) { nodes.push_back(look_at(table, sight)); });
   const auto self =
       std::find_if(nodes.begin(), nodes.end(), [&](const Node& node) { return node.sight.index == index_; });
   if (self == nodes.end()) return false;

@@ -53,8 +53,8 @@ TEST_F(RegressionTest, ATimeOfCreationThatMakesNoSense) {
   const auto locks = open_locks(geometry_);
   const auto grant = locks->lock({"job", "anna"}, {.duration = std::chrono::hours(1)});
   ASSERT_EQ(outcome(grant), "ok");
-  for (const std::int64_t epoch_ns :
-       {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), std::int64_t{1} << 60}) {
+  for (const std::int64_t epoch_ns : {std::numeric_limits<std::int64_t>::min(), -(std::int64_t{1} << 60),
+                                      std::int64_t{1} << 60, std::numeric_limits<std::int64_t>::max()}) {
     table().header().epoch_ns = epoch_ns;
     EXPECT_EQ(outcome(try_locks()), "corrupt_segment");
     EXPECT_EQ(outcome(locks->confirm("job", grant->token)), "ok") << "the attached go by what it was";
@@ -63,11 +63,13 @@ TEST_F(RegressionTest, ATimeOfCreationThatMakesNoSense) {
 
 TEST_F(RegressionTest, MoreNamesThanThereIsRoomFor) {
   const auto names = open_names(geometry_);
+  const auto aging = open_names("auto_release_after=1h");    // looks for old ones among all that are counted
   ASSERT_EQ(outcome(names->acquire("family")), "0");
   const table::Search root = table::find(table(), table::Key::name(table().names_epoch(), "family", 0));
   ASSERT_TRUE(root.hit);
   table().name_part(*root.hit->record).count = ~std::uint64_t{0};
   for (int i = 0; i < 3; ++i) EXPECT_EQ(outcome(names->acquire("family")), "corrupt_segment");
+  EXPECT_EQ(outcome(aging->acquire("family")), "corrupt_segment");
 }
 
 TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {
@@ -76,7 +78,8 @@ TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {
   Child waiting([&](Child::Link&) { (void)open_locks()->lock_for({"job", "ben"}, std::chrono::hours(1)); });
   ASSERT_TRUE(eventually([&] { return !snapshot().waiters.empty(); }));
   table().waiter(0).since_ns = std::uint64_t{1} << 63;
-  EXPECT_EQ(snapshot().waiters.size(), 1u);
+  ASSERT_EQ(snapshot().waiters.size(), 1u);
+  EXPECT_GT(snapshot().waiters[0].waited, std::chrono::milliseconds(0));
   EXPECT_EQ(outcome(locks->lock_for({"job", "carl"}, std::chrono::milliseconds(1))), "timed_out");
 }
 

@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <deque>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -56,6 +58,7 @@ class Auditor {
     newcomer_.close();
     use_all_sessions();
     use_all_claimants();
+    use_all_waiters();
     verify("at the end");
     return std::move(found_);
   }
@@ -222,15 +225,36 @@ class Auditor {
     expect("sessions that can attach", std::to_string(taken.size()), std::to_string(table.geometry().sessions));
   }
 
-  void use_all_claimants() {
+  /// Counts what can be had of something, by a session of its own.
+  void use_all(const std::string& what, std::uint32_t all, const std::function<std::uint32_t(table::Session&)>& use) {
     table::Session session(shared());
     const auto id = table::attach(session.table, os::identify());
-    if (!id) return report("claimants: no session is free");
+    if (!id) return report(what, ": no session is free");
     session.id = *id;
-    std::uint32_t taken = 0;
-    while (table::take_claimant(session, {}, "auditor", 1, false)) ++taken;
+    expect(what, std::to_string(use(session)), std::to_string(all));
     table::detach(session.table, session.id);
-    expect("claimants that can be had", std::to_string(taken), std::to_string(session.table.layout().claimants));
+  }
+
+  void use_all_claimants() {
+    use_all("claimants that can be had", shared().layout().claimants, [](table::Session& session) {
+      std::uint32_t taken = 0;
+      while (table::take_claimant(session, {}, "auditor", 1, false)) ++taken;
+      return taken;
+    });
+  }
+
+  void use_all_waiters() {
+    const std::uint32_t all = shared().layout().waiters;
+    use_all("places of waiters that can be had", all, [all](table::Session& session) {
+      std::deque<table::WaiterPlace> places;
+      for (std::uint32_t i = 0; i < all; ++i) places.emplace_back(session, 0, os::monotonic_ns());
+      std::uint32_t taken = 0;
+      for (std::uint32_t i = 0; i < all; ++i) {
+        const table::WaiterState state{session.table.waiter(i).state.load()};
+        if (state.used() && state.session() == session.id) ++taken;
+      }
+      return taken;
+    });
   }
 
   const Ground& ground_;
@@ -307,7 +331,13 @@ class Prober {
     timed(
         about + "unlocking", [&] { return actor_.unlock(key, "prober"); }, unlocked);
     // Nobody holds it now, but for one who has waited for it.
-    const std::string taken = scenario_.helper == Helper::waits ? "|forbidden" : "";
+    const bool contended = scenario_.helper == Helper::waits;
+    const std::string taken = contended ? "|forbidden|timed_out" : "";
+    timed(
+        about + "waiting in line", [&] { return actor_.lock_for(key, "prober", contended ? 1ms : kWaitLimit); },
+        granted + taken);
+    timed(
+        about + "leaving", [&] { return actor_.unlock(key, "prober"); }, unlocked + taken);
     timed(
         about + "locking", [&] { return actor_.lock(key, "prober"); }, granted + taken);
     timed(

@@ -330,6 +330,16 @@ std::vector<Scenario> make_scenarios() {
                  .survivor = does(locks_key("survivor")),
                  .meanwhile = does(unlocks_key("survivor")),
                  .sleeps = true});
+  all.push_back({.name = "wait: urgent, woken by unlock",
+                 .expected = "ok",
+                 .call = waits_for_key("victim"),
+                 .survivor = does(locks_key("survivor")),
+                 .meanwhile =
+                     [](Actor& actor) {
+                       ::usleep(4000);    // asleep for so long, it says that it is urgent
+                       (void)actor.unlock(key(0), "survivor");
+                     },
+                 .sleeps = true});
   all.push_back({.name = "wait: woken by a death",
                  .expected = "transferred from helper",
                  .call = waits_for_key("victim"),

@@ -105,9 +105,7 @@ mtype = { choose, glance, try_token, try_owner, try_key, try_still, walk_start, 
           walk_alloc, walk_mark, walk_token_again, walk_floor, walk_raise, walk_unlink,
           found, insert_floor, room, room_look, room_take,
           write_key, read_next, write_next, push, push_failed, reread_floor, raise_token, give_back,
-          grant, release, condemn, finish_next, finish_still, finish_mark, finish_key,
-          finish_still_key, finish_free,
-          evict_look, round_ends, gone };
+          grant, release, condemn, finish_key, finish_free, evict_look, round_ends, gone };
 
 #ifdef GLANCE
 #define FIRST_LOOK glance
@@ -335,7 +333,7 @@ end:
   :: d_step { pc == room_look -> token = token_of[mine - 1]; owner = owner_of[mine - 1];
        if
        :: owner == FREE -> pc = room_take
-       :: owner == DEAD -> dead = mine; dead_token = token; then = TO_ROOM; token = 0; pc = finish_next
+       :: owner == DEAD -> dead = mine; dead_token = token; then = TO_ROOM; token = 0; pc = finish_key
        :: EVICTABLE(owner) -> hit = mine; hit_token = token; hit_owner = owner; then = TO_ROOM; token = 0; pc = condemn
        :: else -> mine = 0; token = 0; pc = room
        fi;
@@ -413,7 +411,7 @@ end:
   /* ---- condemn(), finish_condemned() ---- */
   :: d_step { pc == evict_look -> token = token_of[hit - 1]; owner = owner_of[hit - 1];
        if
-       :: owner == DEAD -> dead = hit; hit = 0; dead_token = token; then = TO_END; pc = finish_next
+       :: owner == DEAD -> dead = hit; hit = 0; dead_token = token; then = TO_END; pc = finish_key
        :: EVICTABLE(owner) -> hit_token = token; hit_owner = owner; then = TO_END; pc = condemn
        :: else -> pc = round_ends
        fi;
@@ -426,36 +424,16 @@ end:
           :: IS_HELD(hit_owner) -> assert(holder[key_of[hit - 1]] == hit_owner); holder[key_of[hit - 1]] = 0
           :: else
           fi;
-          dead = hit; dead_token = hit_token + 1; pc = finish_next
+          dead = hit; dead_token = hit_token + 1; pc = finish_key
        :: else -> pc = (then == TO_ROOM -> room : round_ends); mine = 0; then = 0
        fi;
        hit = 0; hit_token = 0; hit_owner = 0 }
-  :: d_step { pc == finish_next -> next = next_of[dead - 1]; pc = finish_still }
-  :: d_step { pc == finish_still ->
-       if
-#ifdef CANARY_MARK_WITHOUT_RECHECK
-       :: true -> pc = (MARKED(next) -> finish_key : finish_mark)    /* trap 2 */
-#else
-       :: owner_of[dead - 1] == DEAD && token_of[dead - 1] == dead_token -> pc = (MARKED(next) -> finish_key : finish_mark)
-       :: else -> pc = (then == TO_ROOM -> room : round_ends); next = 0; dead = 0; dead_token = 0; mine = 0; then = 0
-#endif
-       fi }
-  :: d_step { pc == finish_mark ->
-       if
-       :: next_of[dead - 1] == next -> next_of[dead - 1] = WITH_MARK(next); pc = finish_key
-       :: else -> next = next_of[dead - 1]; pc = finish_still
-       fi }
-  :: d_step { pc == finish_key -> next = 0; wanted = key_of[dead - 1]; pc = finish_still_key }
-  :: d_step { pc == finish_still_key ->
-       if
-       :: owner_of[dead - 1] == DEAD && token_of[dead - 1] == dead_token ->
+  :: d_step { pc == finish_key -> wanted = key_of[dead - 1];    /* of another life, perhaps: then finish_free fails */
 #ifdef CANARY_NO_WALK
-          wanted = NO_KEY; pc = finish_free
+       wanted = NO_KEY; pc = finish_free }
 #else
-          walk_for = FOR_FINISH; pc = walk_start
+       walk_for = FOR_FINISH; pc = walk_start }
 #endif
-       :: else -> pc = (then == TO_ROOM -> room : round_ends); wanted = NO_KEY; dead = 0; dead_token = 0; mine = 0; then = 0
-       fi }
   :: d_step { pc == finish_free ->
        if
 #ifdef CANARY_FREE_IGNORES_TOKEN

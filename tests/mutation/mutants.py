@@ -21,6 +21,8 @@ CORE = [
 # allocator. And corrupt(), which does not return: that it is reached is another mutant's matter.
 NOT_REMOVED = ('count', 'note_since', 'pause', 'reserve', 'pthread_setname_np', 'corrupt')
 
+EXCHANGES = ('compare_exchange_strong', 'compare_exchange_weak', 'replace')
+
 WEAKER = {
     'acq_rel': ['acquire', 'release', 'relaxed'],
     'acquire': ['relaxed'],
@@ -210,18 +212,28 @@ class Source:
             self.wrap(begin, match.end(), f'mutation::yes({self.mutant(match.start(), "still")}, ')
 
     def exchanges(self):
-        for match in re.finditer(r'(\.|->)(compare_exchange_strong|compare_exchange_weak|replace)\s*\(', self.text):
+        for match in re.finditer(rf'(\.|->)({"|".join(EXCHANGES)})\s*\(', self.text):
             begin = chain_begin(self.text, match.start())
             opening = match.end() - 1
             end = closing(self.text, opening) + 1
-            self.wrap(begin, end, f'mutation::yes({self.mutant(match.start(), "cas-told-done")}, ')
-            if match[2] == 'replace':
-                continue
+            if self.is_statement(begin, end):
+                self.wrap(begin, end, f'(mutation::is({self.mutant(match.start(), "cas-left-out")}) || ')
+            else:
+                self.wrap(begin, end, f'mutation::yes({self.mutant(match.start(), "cas-told-done")}, ')
             arguments = [self.source[slice(*trimmed(self.text, *part))]
                          for part in split_top(self.text, opening + 1, end - 1, [','])]
-            number = self.mutant(match.start(), 'cas-blind')
-            target = self.source[begin:match.start()] + match[1]
-            self.wrap(begin, end, f'(mutation::is({number}) ? ({target}exchange({arguments[1]}), true) : ')
+            target, number = self.source[begin:match.start()], self.mutant(match.start(), 'cas-blind')
+            if match[2] == 'replace':
+                hit = f'*{target}' if match[1] == '->' else target
+                blind = f'mutation::replace_blindly({hit}, {", ".join(arguments)})'
+            else:
+                blind = f'({target}{match[1]}exchange({arguments[1]}), true)'
+            self.wrap(begin, end, f'(mutation::is({number}) ? {blind} : ')
+
+    def is_statement(self, begin, end):
+        """Does nobody look at what the expression is?"""
+        before = re.sub(r'\(void\)$', '', self.text[:begin].rstrip()).rstrip()
+        return before[-1] in ';{}' and self.text[end:].lstrip().startswith(';')
 
     def comparisons(self):
         names = {'<': 'less', '<=': 'at_most', '>': 'more', '>=': 'at_least', '==': 'equal', '!=': 'different'}
@@ -310,6 +322,8 @@ class Source:
             called = re.findall(r'(\w+)\s*\($', self.text[:self.opened(at - 1) + 1])
             if not called or called[0] in NOT_REMOVED or match[2][0].isupper():    # upper case: a declaration
                 continue
+            if called[0] in EXCHANGES:
+                continue    # see exchanges()
             end = self.text.index(';', at) + 1
             self.wrap(begin, end, f'{{ if (!mutation::is({self.mutant(begin, "call-left-out")})) ', ' }')
 

@@ -19,6 +19,16 @@ T either(int id, T mutated, T original) {
 inline bool yes(int id, bool value) { return is(id) || value; }
 inline bool no(int id, bool value) { return !is(id) && value; }
 
+/// Both words of a cell, whatever they are.
+template <class Hit, class Head, class Owner>
+bool replace_blindly(Hit hit, Head head, Owner owner) {
+  do {
+    hit.head.bits = hit.record->cell.first.load();
+    hit.owner.bits = hit.record->cell.second.load();
+  } while (!hit.replace(head, owner));
+  return true;
+}
+
 /// Stands between the two sides of a comparison: `a < Compare{…} > b` for `a < b`, `a == Compare{…} == b` for `a == b`.
 enum class Relation { less, at_most, more, at_least, equal, different };
 struct Compare {

@@ -36,7 +36,7 @@ class Chance : public Strategy {
 
 /// How often a run may leave the quiet path.
 struct Bounds {
-  std::uint32_t preempt = 0, stale = 0, death = 0, stop = 0;
+  std::uint32_t preempt = 0, stale = 0, death = 0, stop = 0, leap = 0;
 };
 
 /// Every run within the bounds, once: depth first over what was chosen.
@@ -79,6 +79,8 @@ class Exhaustion : public Strategy {
         return &spent_.death;
       case Choice::stop:
         return &spent_.stop;
+      case Choice::leap:
+        return &spent_.leap;
       default:
         return nullptr;
     }
@@ -91,6 +93,8 @@ class Exhaustion : public Strategy {
         return bounds_.stale;
       case Choice::death:
         return bounds_.death;
+      case Choice::leap:
+        return bounds_.leap;
       default:
         return bounds_.stop;
     }

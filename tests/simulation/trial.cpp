@@ -51,6 +51,7 @@ struct LockEvent : Interval {
 struct NamesEvent : Interval {
   rules::NamesCall call{};
   rules::NamesAnswer answer{};
+  bool keeps = false;    // alive, what it is told that it has
 };
 /// A process has died, or has closed what it had.
 struct EndEvent : Interval {
@@ -134,6 +135,10 @@ class Trial {
   void act(const Part& part) {
     actors_.emplace_back();
     Actor& actor = actors_.back();
+    if (plan_.in_time && part.process == 1) {
+      actor.tokens = before_.tokens;
+      actor.held = before_.held;
+    }
     play(part.calls, part.process, actor, true);
     world_.linger();    // closing wakes whoever waits, too
     actor.claimants.drop_all(table_);
@@ -144,18 +149,22 @@ class Trial {
     leave_all(part.process);
     EndEvent& end = ends_.emplace_back();
     end.process = part.process;
+    if (plan_.talk) world_.call_begins();
     begin(end);
     table::unlock_all_of(table_, process.session->id);
     table::release_all_of(table_, process.session->id);
     table::detach(table_, process.session->id);
     finish(end);
+    if (plan_.talk) world_.call_ends();
   }
 
   void play(const std::vector<Call>& calls, std::uint32_t process, Actor& actor, bool live) {
     actor.process = process;
     for (const Call& call : calls) {
       if (plan_.talk || !live) world_.call_begins();
-      if (call.kind <= Call::Kind::confirm) {
+      if (call.kind == Call::Kind::rest) {
+        world_.let_pass(instant(call.duration_ms).value());
+      } else if (call.kind <= Call::Kind::confirm) {
         play_lock(call, actor);
       } else {
         play_names(call, actor);
@@ -254,6 +263,10 @@ class Trial {
                                                                            : rules::LockAnswer::Status::lost;
     }
     finish(event);
+    using Status = rules::LockAnswer::Status;
+    if (answer.status == Status::not_found || answer.status == Status::no_lock || answer.status == Status::lost) {
+      note_past(rules::text(event.call));
+    }
   }
 
   static const std::map<Call::Kind, rules::LockCall::Kind>& kinds() {
@@ -331,9 +344,12 @@ class Trial {
   void play_names(const Call& call, Actor& actor) {
     using Kind = rules::NamesCall::Kind;
     using Status = rules::NamesAnswer::Status;
-    const table::Family family{kFamily, {}};
+    const table::Family family{kFamily, milliseconds(call.auto_release_ms)};
     NamesEvent& event = names_events_.emplace_back();
-    event.call = {.process = actor.process, .number = call.key, .loan = ++loans_};
+    event.call = {.process = actor.process,
+                  .number = call.key,
+                  .loan = ++loans_,
+                  .auto_release_after = instant(call.auto_release_ms)};
     rules::NamesAnswer& answer = event.answer;
     begin(event);
     const auto keep = [&](const Result<table::NameGrant>& got) {
@@ -369,20 +385,55 @@ class Trial {
         event.call.kind = Kind::reset;
         table::reset_names(table_);
         break;
+      case Call::Kind::keep_held:
+      case Call::Kind::is_held:
+        ask_held(actor, family, event, call.kind == Call::Kind::keep_held);
+        break;
+      case Call::Kind::list:
+        list(family, event);
+        break;
       default:
         give_back(actor, family, event);
     }
     finish(event);
+    if (answer.status == Status::lost) note_past(rules::text(event.call));
+  }
+
+  void note_past(const std::string& call) {
+    if (plan_.in_time) world_.report(call + ": told that it is past, but it was renewed in time");
+  }
+
+  void ask_held(Actor& actor, const table::Family& family, NamesEvent& event, bool keep) {
+    using Status = rules::NamesAnswer::Status;
+    event.call.kind = rules::NamesCall::Kind::status;
+    if (actor.held.empty()) return say_nothing(event);
+    const auto& [loan, grant] = actor.held.back();
+    event.call.loan = loan;
+    event.call.number = grant.number;
+    const bool has =
+        keep ? table::keep_alive_grant(table_, family, grant).has_value() : table::is_in_force(table_, family, grant);
+    event.answer.status = has ? Status::ok : Status::lost;
+    event.keeps = keep && has;
+  }
+
+  void list(const table::Family& family, NamesEvent& event) {
+    using Status = rules::NamesAnswer::Status;
+    event.call.kind = rules::NamesCall::Kind::list;
+    event.answer.status = Status::not_exist;
+    for (const table::NameSeen& seen : table::list_names(table_, family.auto_release_after)) {
+      if (seen.number == event.call.number) event.answer.status = seen.free ? Status::listed_free : Status::listed_held;
+    }
+  }
+
+  static void say_nothing(NamesEvent& event) {
+    event.call.kind = rules::NamesCall::Kind::keep_alive;    // of nothing
+    event.call.number = ~0u;
   }
 
   void give_back(Actor& actor, const table::Family& family, NamesEvent& event) {
     using Status = rules::NamesAnswer::Status;
     event.call.kind = rules::NamesCall::Kind::release_loan;
-    if (actor.held.empty()) {
-      event.call.kind = rules::NamesCall::Kind::keep_alive;    // of nothing: a call that says nothing
-      event.call.number = ~0u;
-      return;
-    }
+    if (actor.held.empty()) return say_nothing(event);
     const auto [loan, grant] = actor.held.back();
     actor.held.pop_back();
     event.call.loan = loan;
@@ -464,7 +515,7 @@ class Trial {
                           }
                           if (event.answered) {
                             if (auto next = apply(state, event.call, event.answer, event.when, unseen)) {
-                              after.push_back(*next);
+                              after.push_back(event.keeps ? kept(*next, event) : *next);
                             }
                             return after;
                           }
@@ -481,6 +532,12 @@ class Trial {
     }
     add_ends<rules::NamesCall>(events);
     return events;
+  }
+
+  static rules::NamesState kept(const rules::NamesState& state, const NamesEvent& event) {
+    rules::NamesCall call = event.call;
+    call.kind = rules::NamesCall::Kind::keep_alive;
+    return *apply(state, call, {}, event.when);
   }
 
   /// Names that an overlapping call gives back: whoever looks for a free one may not see them yet.

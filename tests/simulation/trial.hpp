@@ -24,7 +24,11 @@ struct Call {
     keep_alive,
     release,
     give_back,
-    reset
+    reset,
+    keep_held,    // the last one that was lent to the caller, as a held name does it for itself
+    is_held,
+    list,
+    rest    // does nothing for duration_ms
   };
   Kind kind = Kind::lock;
   std::uint32_t key = 0;    // of a lock; a name's number for those that take one
@@ -32,6 +36,7 @@ struct Call {
   std::int32_t level = 0;
   bool force = false, bound = true;
   std::optional<std::int64_t> duration_ms = {}, time_to_live_ms = {};
+  std::optional<std::int64_t> auto_release_ms = {};    // of names
 };
 
 struct Part {    // of one thread
@@ -44,6 +49,8 @@ struct Plan {
   bool scarce = false;              // too few claimants, so that any call may answer table_full
   std::vector<Call> before = {};    // of process 1, before the others begin
   std::vector<Part> parts = {};
+  // What process 1 got before it goes on with; and all is renewed in time, so that nobody may be told that it is past.
+  bool in_time = false;
   bool talk = true;     // what one call did is known to all that begin later; else only what keyrack itself tells
   bool leave = true;    // processes close; else they end as if killed
 };

@@ -50,7 +50,7 @@ class LowHalf {
  public:
   explicit constexpr LowHalf(std::uint32_t value) : name_(value) {}
   std::uint32_t load(std::memory_order order) const;
-  std::uint32_t fetch_add(std::uint32_t value, std::memory_order order);
+  std::uint32_t fetch_add(std::uint32_t value, std::memory_order order = std::memory_order_seq_cst);
 
  private:
   std::uint32_t name_;
@@ -104,6 +104,10 @@ class World : Choices {
   void when_all_sleep(std::function<void(std::int64_t until_ns)> look) { all_sleep_ = std::move(look); }
 
   std::int64_t now_ns() const { return now_ns_; }
+  void let_pass(std::int64_t ns) {
+    now_ns_ += ns;
+    step();
+  }
   std::uint64_t steps() const { return steps_; }
   std::uint32_t process() const { return process_; }
   bool dead(std::uint32_t process) const;

@@ -319,8 +319,8 @@ TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
     const std::string signee(60, 's');
     failed = 0;
     allocations_left = allowed;
-    // Each level is remembered when it comes for the second time; the other one is forgotten then.
-    for (const int level : {0, 0, 1, 1, 0, 0}) {
+    // The second time that a level is new it is remembered, and the other one forgotten.
+    for (const int level : {0, 1, 0, 1, 0, 1}) {
       try {
         (void)lock(self.caller(), {.key = Key::lock("key"), .signee = signee, .level = level});
       } catch (const std::bad_alloc&) {
@@ -328,7 +328,8 @@ TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
       }
     }
     allocations_left = -1;
-    for (const int level : {0, 1}) {
+    for (const int level : {1, 0}) {
+      (void)self.unlock("key", signee);    // else a renewal need not name a claimant anew
       ASSERT_TRUE(lock(self.caller(), {.key = Key::lock("key"), .signee = signee, .level = level}));
       const ClaimantIndex named = find(self.table(), Key::lock("key")).hit->owner.claimant_index();
       const ClaimantState state{self.table().claimant(named).state.load()};
@@ -386,6 +387,7 @@ TEST(Table, WhoIsAttachedIsToldToPeople) {
   const MemoryTable memory(kSmall);
   os::Identity self = os::identify();
   self.command = "a longer name than there is room for";
+  self.uid = 4711;
   const std::int64_t before = os::wall_ns();
   const auto id = attach(memory.table(), self);
   ASSERT_TRUE(id);
