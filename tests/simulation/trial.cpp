@@ -106,6 +106,7 @@ class Trial {
     std::map<std::uint32_t, std::uint64_t> tokens{};    // by key
     std::vector<std::pair<rules::Loan, table::NameGrant>> held{};
     std::optional<std::uint32_t> waits_for{};
+    std::vector<table::SessionId> further{};    // sessions beside that of its process
     std::uint32_t process = 0;
 
     /// Of its last grant; else one that nobody gets.
@@ -141,6 +142,8 @@ class Trial {
     }
     play(part.calls, part.process, actor, true);
     world_.linger();    // closing wakes whoever waits, too
+    end_further(actor);
+    if (plan_.parts.size() == processes_in_use()) look_for_lost_places(part.process);
     actor.claimants.drop_all(table_);
     Process& process = processes_[part.process];
     if (--process.threads != 0) return;
@@ -158,12 +161,27 @@ class Trial {
     if (plan_.talk) world_.call_ends();
   }
 
+  void attach_further(Actor& actor) {
+    const auto id = table::attach(table_, os::Identity{.pid = 0, .command = "more"});
+    if (!id) return world_.report("no session slot");
+    actor.further.push_back(*id);
+  }
+
+  void end_further(Actor& actor) {
+    for (const table::SessionId id : actor.further) {
+      if (!table::alive(table_, id)) world_.report("a living session was taken for a dead one");
+      table::detach(table_, id);
+    }
+  }
+
   void play(const std::vector<Call>& calls, std::uint32_t process, Actor& actor, bool live) {
     actor.process = process;
     for (const Call& call : calls) {
       if (plan_.talk || !live) world_.call_begins();
       if (call.kind == Call::Kind::rest) {
         world_.let_pass(instant(call.duration_ms).value());
+      } else if (call.kind == Call::Kind::attach) {
+        attach_further(actor);
       } else if (call.kind <= Call::Kind::confirm) {
         play_lock(call, actor);
       } else {

@@ -28,7 +28,8 @@ struct Call {
     keep_held,    // the last one that was lent to the caller, as a held name does it for itself
     is_held,
     list,
-    rest    // does nothing for duration_ms
+    rest,     // does nothing for duration_ms
+    attach    // a further session of its process
   };
   Kind kind = Kind::lock;
   std::uint32_t key = 0;    // of a lock; a name's number for those that take one
