@@ -26,13 +26,13 @@ std::optional<Hit> walk(const Table& table, Bucket& bucket, Link& head, Wanted&&
       Link next{record.next.load(std::memory_order_acquire)};
       const Hit hit = seen(link.record(), record);
       const bool met = wanted(hit);
-      if (met && (hit.owner.is_claimant() || hit.owner.is_idle()) && hit.still()) return hit;
+      if (met && (hit.owner.is_claimant() || hit.owner.is_idle())) return hit;
       if (from->load(std::memory_order_relaxed) != link.bits) {    // after the cell, whose loads acquire
         again = true;
         break;
       }
       if (met && !hit.owner.is_dead()) {
-        if (hit.owner.is_alloc() && hit.still()) return hit;    // only now: it might not have been in this chain yet
+        if (hit.owner.is_alloc()) return hit;    // only now: it might not have been in this chain yet
         again = true;    // the cell has changed under our eyes; to go on would be to miss the key
         break;
       }
@@ -80,6 +80,7 @@ void write_key(Record& record, const Key& key) {
 
 void clear_name_part(const Table& table, Record& record, std::uint64_t birth) {
   NamePart& part = table.name_part(record);
+  os::fence(std::memory_order_release);    // [N4] who reads one of these words sees the key, which is not his any more
   part.created.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
   part.count.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
   for (Word& hints : part.hints) hints.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
@@ -137,7 +138,7 @@ std::optional<Hit> insert(Session& session, const Key& key, const Search& absent
     }
     const Search now = find(table, key);
     if (now.hit) {
-      (void)mine->replace(mine->head, Owner::free());
+      record.cell.second.store(Owner::free().bits);
       return now.hit;
     }
     head = now.bucket_link;

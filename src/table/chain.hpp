@@ -32,7 +32,9 @@ struct Key {
   }
 };
 
-/// A record as it was seen: its two words belong together, and the record had the key while they stood there.
+/// A record as it was seen, one word after the other. What an exchange from just these two words succeeds on is true of
+/// them: they stood there together, and what was read in between is of that grant. Who answers without an exchange asks
+/// still() first, unless the answer is that nobody holds it: that was so at the instant when the owner was read.
 struct Hit {
   RecordIndex index = 0;
   Record* record = nullptr;
@@ -51,7 +53,6 @@ struct Hit {
   }
 };
 
-/// A record's two words, one after the other: still() says whether they belong together.
 inline Hit seen(RecordIndex index, Record& record) {
   return {index, &record, Head{record.cell.first.load(std::memory_order_acquire)},
           Owner{record.cell.second.load(std::memory_order_acquire)}};
@@ -69,7 +70,7 @@ inline bool holds_key(const Record& record, const Key& key) {
 inline bool try_record(const Table& table, RecordIndex index, const Key& key, Hit& hit) {
   Record& record = table.record(index);
   hit = seen(index, record);
-  return (hit.owner.is_claimant() || hit.owner.is_idle()) && holds_key(record, key) && hit.still();
+  return (hit.owner.is_claimant() || hit.owner.is_idle()) && holds_key(record, key);
 }
 
 /// A quick look at the first few records of the chain. False says nothing, and try_record() believes no link.

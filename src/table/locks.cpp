@@ -205,8 +205,7 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
     }
     const Head flagged = obstacle.hit.head.with_flags(obstacle.hit.head.urgent() || place.urgent(now_ns), true);
     // Never sleep on a stale picture: the cell is flagged by us, or was flagged before and is still the same.
-    if (flagged == obstacle.hit.head ? !obstacle.hit.still() : !obstacle.hit.replace(flagged, obstacle.hit.owner))
-      continue;
+    if (flagged != obstacle.hit.head && !obstacle.hit.replace(flagged, obstacle.hit.owner)) continue;
 
     if (!obstacle.held) {
       if (turn_of_others.index != aimed || turn_of_others.head.token() != obstacle.hit.head.token()) {
@@ -340,7 +339,6 @@ void unlock_grant(const Session& session, const Key& key, std::uint64_t token) {
     }
     if (!hit.owner.is_claimant() || hit.head.token() != token) return;
     const Descriptor holder = describe(table, hit.owner.claimant_index());
-    if (!hit.still()) continue;
     if (holder.session() != session.id || release(table, hit, holder)) return;
   }
 }

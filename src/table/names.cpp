@@ -27,7 +27,7 @@ struct Place {
 
   /// A word of its NamePart, read as a word of this name and not of what the record may have become since.
   std::optional<Born> read(const Word& word) const {
-    const Born seen{word.load(std::memory_order_acquire)};    // before the key
+    const Born seen{word.load(std::memory_order_acquire)};    // before the key; pairs with [N4]
     if (!holds_key(*record, key)) return {};
     return seen;
   }
@@ -155,9 +155,8 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
 Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, std::uint32_t number, const Hit& hit,
                                       const std::optional<Descriptor>& holder, bool process_bound, Now& now) {
   const Table& table = names.table;
-  // [N3] The cell was so while the epoch was still ours, so a reset comes after this. Whoever made it so after a reset
-  // has told of it; but for a record that somebody inserts who has not heard of the reset: there a full fence does.
-  if (hit.owner.is_alloc()) os::fence(std::memory_order_seq_cst);
+  // [N3] The cell was so while the epoch was still ours, so a reset comes after this: whoever made it so after a reset
+  // knew of it, and the cell was acquired.
   if (table.names_epoch() != names.epoch) {
     // Nobody looks for it again, and a record in ALLOC is kept for as long as its maker lives.
     if (hit.owner.is_alloc()) condemn(table, hit);
@@ -177,12 +176,14 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
 }
 
-/// Announces what is free by age. Before the tick that is returned no other held name was updated.
-Tick announce_all_old(const Names& names, std::uint32_t count, nanoseconds auto_release, Now& now) {
+/// Announces what is free by age. Before the tick that is returned no other held name was updated. Looks at all there
+/// are: the last one may be lent and not be counted yet.
+Tick announce_all_old(const Names& names, nanoseconds auto_release, Now& now) {
   Tick bound = now.tick(names.table);    // held names that are registered meanwhile are younger
-  for (std::uint32_t number = 0; number < count; ++number) {
+  for (std::uint32_t number = 0; number < names.table.geometry().slots; ++number) {
     const auto sight = look_at(names, number, auto_release, now);
-    if (!sight || !sight->holder) continue;
+    if (!sight) break;
+    if (!sight->holder) continue;
     if (sight->free) {
       announce(names, number);
     } else {
@@ -197,14 +198,13 @@ void announce_the_old(const Names& names, const Place& root, nanoseconds auto_re
   const Table& table = names.table;
   NamePart& part = table.name_part(*root.record);
   BornTick oldest{part.oldest.load(std::memory_order_acquire)};
-  const auto count = root.read(part.count);
-  if (!count || now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
-  const std::uint32_t registered = std::min(count->value(), table.geometry().slots);
-  const Tick bound = announce_all_old(names, registered, auto_release, now);
-  if (!part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits)) return;
+  if (!root.read(part.count)) return;    // a reset
+  if (now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
+  const Tick bound = announce_all_old(names, auto_release, now);
+  part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits);
   // Again: somebody to whom they are held, because his names age later, may have taken a bit away before `oldest` rose,
   // and had nothing to lower. Who does it from now on has. Killed before this: hidden for one more age at most.
-  announce_all_old(names, registered, auto_release, now);
+  announce_all_old(names, auto_release, now);
 }
 
 /// The next number that was never registered; or one that somebody has registered and died, or is about to count.
@@ -367,7 +367,7 @@ bool is_in_force(const Table& table, const Family& family, const NameGrant& gran
 }
 
 void reset_names(const Table& table) {
-  table.header().names_epoch.fetch_add(1);    // a full barrier: [N3]
+  table.header().names_epoch.fetch_add(1);    // [N3]
   // All are forgotten. Killed from here on: their records stay until room is needed.
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const Hit hit = read_record(table, index);

@@ -94,7 +94,7 @@ class Table {
   std::uint32_t sessions_used() const { return bounded(header().sessions_high_water, geometry().sessions); }
   std::uint32_t waiters_used() const { return bounded(header().waiters_high_water, layout_.waiters); }
   std::uint32_t names_epoch() const {
-    return static_cast<std::uint32_t>(header().names_epoch.load(std::memory_order_acquire));
+    return static_cast<std::uint32_t>(header().names_epoch.load(std::memory_order_relaxed));
   }
 
   /// Monotonic time as ticks, which are never negative and never kNever.

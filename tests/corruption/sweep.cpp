@@ -2,6 +2,7 @@
 
 #include "calls.hpp"
 #include "segment_fixture.hpp"
+#include "shared_object.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -38,23 +39,6 @@ void put(std::array<char, 512>& place, const std::string& text) {
   text.copy(place.data(), place.size() - 1);
   place[std::min(text.size(), place.size() - 1)] = '\0';
 }
-
-class Shared {
- public:
-  Shared() {
-    void* memory = ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    report_ = new (memory) Report{};
-  }
-  ~Shared() { ::munmap(report_, sizeof(Report)); }
-  Shared(const Shared&) = delete;
-  Shared& operator=(const Shared&) = delete;
-  Report& operator*() const { return *report_; }
-  Report* operator->() const { return report_; }
-
- private:
-  Report* report_;
-};
 
 class Reporter final : public CallObserver {
  public:
@@ -180,7 +164,7 @@ std::string end_of(pid_t worker, Report& report, const std::function<void()>& ti
 
 Outcome sweep(const Image& image, const Plan& plan) {
   const ScratchSegment segment;
-  const Shared report;
+  const SharedObject<Report> report;
   Outcome outcome;
   while (report->done < plan.numbers.size() && outcome.faults.size() < plan.faults_max) {
     report->unlawful[0] = '\0';

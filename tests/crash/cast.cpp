@@ -74,7 +74,7 @@ void announce(Stage& stage) {
 void perform(const Call& call, Actor& actor, Stage& stage) { stage.outcome.set(call(actor)); }
 
 Cast::Cast(std::string prefix)
-    : prefix_(std::move(prefix)), board_(make_shared_object<Board>()), nursery_([this](testing::Child::Link& link) {
+    : prefix_(std::move(prefix)), nursery_([this](testing::Child::Link& link) {
         (void)scenarios();    // made once, not in each child
         (void)rescues();
         (void)key(0);
@@ -86,9 +86,9 @@ Cast::Cast(std::string prefix)
             belong_to_harness();
             ::signal(SIGCHLD, SIG_DFL);
             try {
-              play(order, board_);
+              play(order, *board_);
             } catch (const std::exception& error) {
-              board_.victim.outcome.set(std::string("threw ") + error.what());
+              board_->victim.outcome.set(std::string("threw ") + error.what());
               ::_exit(1);
             }
           }

@@ -4,6 +4,8 @@
 
 #include "scenarios.hpp"
 
+#include "shared_object.hpp"
+
 #include <keyrack/testing/child.hpp>
 
 #include <cstdint>
@@ -19,7 +21,7 @@ class Cast {
   explicit Cast(std::string prefix);
 
   pid_t nursery() const { return nursery_.pid(); }
-  Board& board() { return board_; }
+  Board& board() { return *board_; }
   std::string next_segment() { return prefix_ + std::to_string(++runs_); }
 
   /// Forks a process that plays that part. It says on its stage of the board how far it is; a rescuer's is the
@@ -29,7 +31,7 @@ class Cast {
  private:
   std::string prefix_;
   std::uint64_t runs_ = 0;
-  Board& board_;
+  tests::SharedObject<Board> board_;
   testing::Child nursery_;
 };
 

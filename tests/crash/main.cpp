@@ -4,6 +4,7 @@
 #include "watchdog.hpp"
 
 #include "scratch_segment.hpp"
+#include "shared_object.hpp"
 
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
@@ -60,7 +61,7 @@ struct Work {
 
 class Sweep {
  public:
-  explicit Sweep(const Wishes& wishes) : wishes_(wishes), work_(make_shared_object<Work>()) {
+  explicit Sweep(const Wishes& wishes) : wishes_(wishes) {
     for (unsigned i = 0; i < wishes_.jobs; ++i) {
       casts_.push_back(std::make_unique<Cast>(tests::scratch_prefix() + std::to_string(i) + "-"));
     }
@@ -80,7 +81,7 @@ class Sweep {
 
  private:
   Tally& tally(Kind kind, std::size_t scenario) {
-    return work_.tallies.at(static_cast<std::size_t>(kind)).at(scenario);
+    return work_->tallies.at(static_cast<std::size_t>(kind)).at(scenario);
   }
 
   bool wants(Kind kind) const {
@@ -188,8 +189,8 @@ class Sweep {
     for (;;) {
       pollfd ready{fd, POLLIN, 0};
       const int got = ::poll(&ready, 1, 200);
-      progress.show(std::min(work_.next.load(), items_.size()), violations_.size());
-      if (wishes_.seconds > 0 && seconds_since(begin) > wishes_.seconds) work_.enough = true;
+      progress.show(std::min(work_->next.load(), items_.size()), violations_.size());
+      if (wishes_.seconds > 0 && seconds_since(begin) > wishes_.seconds) work_->enough = true;
       if (got < 1) continue;
       char bytes[4096];
       const ssize_t count = ::read(fd, bytes, sizeof bytes);
@@ -197,7 +198,7 @@ class Sweep {
       text.append(bytes, static_cast<std::size_t>(count));
       for (std::size_t end = 0; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
         violations_.push_back(text.substr(0, end));
-        if (wishes_.canary) work_.enough = true;
+        if (wishes_.canary) work_->enough = true;
       }
     }
   }
@@ -207,7 +208,7 @@ class Sweep {
     int status = 0;
     try {
       const Anchor anchor(cast);
-      for (std::size_t i = 0; !work_.enough && (i = work_.next.fetch_add(1)) < items_.size();) {
+      for (std::size_t i = 0; !work_->enough && (i = work_->next.fetch_add(1)) < items_.size();) {
         const std::string words = describe(items_[i]) + "does not come to rest\n";
         set_last_words(fd, words.c_str());
         do_item(cast, items_[i], i, fd);
@@ -254,7 +255,7 @@ class Sweep {
       set_last_words(fd, words.c_str());
       for (const Point point : points) {
         count(item, rescuer_dies_at(cast, wreck, rescue, path, point), fd, describe(item));
-        if (work_.enough) return;
+        if (work_->enough) return;
       }
     }
   }
@@ -315,7 +316,7 @@ class Sweep {
   }
 
   const Wishes& wishes_;
-  Work& work_;
+  tests::SharedObject<Work> work_;
   std::vector<std::unique_ptr<Cast>> casts_;
   std::vector<Path> paths_;
   std::vector<Item> items_;

@@ -4,7 +4,6 @@
 #include "os/clock.hpp"
 #include "os/futex.hpp"
 
-#include <sys/mman.h>
 #include <sys/types.h>
 
 #include <algorithm>
@@ -14,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <new>
 #include <string>
 #include <string_view>
 
@@ -101,13 +99,5 @@ struct Board {
     notes.reset();
   }
 };
-
-/// An object that this process and all that it forks see alike. Never freed: it is needed to the end.
-template <class T>
-T& make_shared_object() {
-  void* memory = ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return *new (memory) T;
-}
 
 }    // namespace keyrack::crash

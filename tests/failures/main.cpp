@@ -3,10 +3,12 @@
 #include "scenarios.hpp"
 #include "tracer.hpp"
 
+#include "../reference/canary.hpp"
+#include "shared_object.hpp"
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -18,7 +20,6 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <new>
 #include <random>
 
 namespace keyrack::tests {
@@ -32,7 +33,8 @@ struct Options {
   std::string what = "all", scenario;
   unsigned percent = 100;
   std::uint64_t seed = std::random_device()();
-  bool expect_faults = false, list = false;
+  Expectation expectation;
+  bool list = false;
 };
 
 /// What fails in one run.
@@ -51,22 +53,6 @@ struct Run {
 struct Totals {
   std::size_t scenarios = 0, points = 0, runs = 0, faults = 0;
   std::map<std::string, std::size_t> answers;
-};
-
-class SharedVerdict {
- public:
-  SharedVerdict() {
-    void* memory = ::mmap(nullptr, sizeof(Verdict), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    verdict_ = new (memory) Verdict{};
-  }
-  ~SharedVerdict() { ::munmap(verdict_, sizeof(Verdict)); }
-  SharedVerdict(const SharedVerdict&) = delete;
-  SharedVerdict& operator=(const SharedVerdict&) = delete;
-  Verdict& operator*() const { return *verdict_; }
-
- private:
-  Verdict* verdict_;
 };
 
 /// What is wrong with the segment after its user has gone; `others` still use it.
@@ -98,7 +84,7 @@ Run play(const Scenario& scenario, bool allocations, const Injection& injection,
   const ScratchSegment segment;
   Surroundings surroundings;
   if (scenario.before) scenario.before(segment, surroundings);
-  const SharedVerdict verdict;
+  const SharedObject<Verdict> verdict;
   const Failing failing = allocations ? Failing{[&] { fail_allocation(injection.number, injection.error == 1); },
                                                 [&] { (*verdict).allocations = stop_failing_allocations(); }}
                                       : Failing{mark_begin, mark_end};
@@ -224,8 +210,7 @@ int main(const Options& options) {
   std::size_t faults = 0;
   if (options.what != "allocations") faults += run(options, false).faults;
   if (options.what != "calls") faults += run(options, true).faults;
-  if (options.expect_faults) return faults > 0 ? 0 : 1;
-  return faults > 0 ? 1 : 0;
+  return options.expectation.exit_code(faults);
 }
 
 }    // namespace
@@ -240,8 +225,7 @@ int main(int argc, char** argv) {
   app.add_option("--percent", options.percent, "of all runs, chosen at random")->check(CLI::Range(1, 100));
   app.add_option("--seed", options.seed, "else another one each time; it is printed");
   app.add_flag("--list", options.list, "tell the figures of each scenario");
-  app.add_flag("--expect-faults", options.expect_faults,
-               "the other way round: for a library that is broken on purpose");
+  options.expectation.add_to(app);
   CLI11_PARSE(app, argc, argv);
   return keyrack::tests::main(options);
 }

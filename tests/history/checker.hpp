@@ -1,8 +1,9 @@
 // Checks window after window of what was recorded, each key and each family by itself.
 #pragma once
 
-#include "linearizer.hpp"
 #include "record.hpp"
+
+#include "reference/linearizer.hpp"
 
 #include <array>
 #include <cstdint>
@@ -11,6 +12,10 @@
 #include <vector>
 
 namespace keyrack::history {
+
+using reference::Linearizer;
+using reference::LockRules;
+using reference::NameRules;
 
 /// Changes answers before they are checked: none of these histories may pass.
 enum class Tampering {

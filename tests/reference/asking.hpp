@@ -1,12 +1,10 @@
 // Puts the calls of the reference rules to real services, and says what they answered in the same terms.
-// Signees are numbers in the rules and "s0", "s1", … for keyrack; of a holder's process only its pid is told.
 #pragma once
 
-#include "sequential_model.hpp"
+#include "answers.hpp"
 
 #include <keyrack/keyrack.hpp>
 
-#include <charconv>
 #include <chrono>
 #include <map>
 #include <stdexcept>
@@ -15,42 +13,8 @@
 
 namespace keyrack::reference {
 
-inline std::string signee_text(Signee signee) { return "s" + std::to_string(signee); }
-
-inline Signee signee_number(const std::string& text) {
-  Signee number = kAnySignee;
-  std::from_chars(text.data() + 1, text.data() + text.size(), number);
-  return number;
-}
-
-inline std::optional<std::chrono::nanoseconds> span_of(std::optional<Instant> span) {
-  if (!span) return {};
-  return std::chrono::nanoseconds(*span);
-}
-
-/// Throws for an answer that the rules do not know, such as corrupt_segment: never right here.
-inline LockAnswer::Status status_of(std::error_code code) {
-  using Status = LockAnswer::Status;
-  if (code == Errc::forbidden) return Status::forbidden;
-  if (code == Errc::timed_out) return Status::timed_out;
-  if (code == Errc::would_deadlock) return Status::would_deadlock;
-  if (code == Errc::table_full) return Status::table_full;
-  if (code == Errc::not_found) return Status::not_found;
-  if (code == Errc::lost) return Status::lost;
-  throw std::runtime_error("an answer that no rule knows: " + code.message());
-}
-
-inline LockAnswer refusal_of(const Refusal& refusal) {
-  return {.status = status_of(refusal.code),
-          .token = refusal.token,
-          .signee = refusal.holder.empty() ? kAnySignee : signee_number(refusal.holder),
-          .level = refusal.level,
-          .process = static_cast<Process>(refusal.pid)};
-}
-
 /// `until`: how long a `wait` may take, on the clock that keyrack reads.
 inline LockAnswer ask(LockService& locks, std::string_view signature, const LockCall& call, Instant until) {
-  using Status = LockAnswer::Status;
   const std::string signee = signee_text(call.signee);
   switch (call.kind) {
     case LockCall::Kind::lock:
@@ -63,54 +27,19 @@ inline LockAnswer ask(LockService& locks, std::string_view signature, const Lock
               ? locks.lock(request, options)
               : locks.lock_until(request, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(until)),
                                  options);
-      if (!granted) return refusal_of(granted.error());
-      if (granted->token == 0) throw std::runtime_error("a grant without a token");
-      if (granted->status == LockStatus::transferred) {
-        return {
-            .status = Status::transferred, .token = granted->token, .signee = signee_number(granted->previous_signee)};
-      }
-      return {.status = granted->status == LockStatus::ok ? Status::ok : Status::renewed, .token = granted->token};
+      return answer_of(granted);
     }
-    case LockCall::Kind::unlock: {
-      const auto unlocked = locks.unlock({signature, signee});
-      if (!unlocked) return refusal_of(unlocked.error());
-      return {.status = unlocked->status == UnlockStatus::ok ? Status::ok : Status::no_lock};
-    }
-    case LockCall::Kind::check: {
-      const auto told = locks.check(signature);
-      if (!told) return {.status = status_of(told.error())};
-      LockAnswer answer{.status = Status::ok,
-                        .token = told->token,
-                        .signee = signee_number(told->signee),
-                        .level = told->level,
-                        .process = static_cast<Process>(told->pid)};
-      if (told->expires_in) answer.expires_in = told->expires_in->count();
-      return answer;
-    }
-    case LockCall::Kind::confirm: {
-      const auto confirmed = locks.confirm(signature, call.token);
-      return {.status = confirmed ? Status::ok : status_of(confirmed.error())};
-    }
+    case LockCall::Kind::unlock:
+      return answer_of(locks.unlock({signature, signee}));
+    case LockCall::Kind::check:
+      return answer_of(locks.check(signature));
+    case LockCall::Kind::confirm:
+      return answer_of(locks.confirm(signature, call.token));
     case LockCall::Kind::close:
     case LockCall::Kind::death:
       break;
   }
   throw std::logic_error("not a call");
-}
-
-inline NamesAnswer::Status name_status_of(std::error_code code) {
-  using Status = NamesAnswer::Status;
-  if (!code) return Status::ok;
-  if (code == Errc::in_use) return Status::in_use;
-  if (code == Errc::not_exist) return Status::not_exist;
-  if (code == Errc::table_full) return Status::table_full;
-  if (code == Errc::lost) return Status::lost;
-  throw std::runtime_error("an answer that no rule knows: " + code.message());
-}
-
-template <class Answer>
-NamesAnswer::Status name_status_of(const Result<Answer>& result) {
-  return name_status_of(result ? std::error_code() : result.error());
 }
 
 using HeldNames = std::map<Loan, HeldName>;
@@ -146,8 +75,10 @@ inline NamesAnswer ask(NameManager& names, std::string_view family, const NamesC
       return {.status = name_status_of(loan->second.status())};
     case Kind::reset:
       return {.status = name_status_of(names.reset())};
+    case Kind::keep_loan:    // its keeper does it
     case Kind::list:
     case Kind::close:
+    case Kind::close_one:
     case Kind::death:
       break;
   }

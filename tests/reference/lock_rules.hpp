@@ -234,6 +234,7 @@ inline std::vector<LockState> effects(const LockState& state, const LockCall& ca
                                       Eviction eviction = Eviction::possible) {
   using Status = LockAnswer::Status;
   std::vector<LockState> after;
+  if (call.kind == LockCall::Kind::close) after.push_back(*apply(state, call, {}, when));
   const bool locks = call.kind == LockCall::Kind::lock || call.kind == LockCall::Kind::wait;
   if (!locks && call.kind != LockCall::Kind::unlock) return after;
   for (const Status status : {Status::ok, Status::transferred, Status::renewed}) {

@@ -41,7 +41,9 @@ struct NamesCall {
     status,          // of a held name
     list,            // one name of what list() told
     reset,
-    close,    // these two: of a process
+    keep_loan,    // alive, which the keeper of a held name does
+    close,        // these three: of a process
+    close_one,    // its part for one name: closing gives them back one after the other
     death,
   };
   Kind kind = Kind::acquire;
@@ -117,9 +119,11 @@ inline std::optional<NamesState> apply(NamesState state, const NamesCall& call, 
       allowed = answer.status == (ours ? Status::ok : Status::lost);
       if (ours) name->held = false;
       break;
+    case Kind::keep_loan:
     case Kind::status:
       allowed = answer.status == Status::lost ? !ours || name->may_be_free(when, age)
                                               : answer.status == Status::ok && ours && name->may_be_held(when, age);
+      if (allowed && call.kind == Kind::keep_loan && answer.status == Status::ok) name->updated = when;
       break;
     case Kind::list:
       if (name == nullptr) {
@@ -133,6 +137,10 @@ inline std::optional<NamesState> apply(NamesState state, const NamesCall& call, 
     case Kind::reset:
       allowed = true;
       names.clear();
+      break;
+    case Kind::close_one:
+      allowed = true;
+      if (name != nullptr && name->bound && name->process == call.process) name->held = false;
       break;
     case Kind::close:
     case Kind::death:

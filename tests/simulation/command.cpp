@@ -2,6 +2,8 @@
 #include "strategies.hpp"
 #include "trial.hpp"
 
+#include "../reference/canary.hpp"
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -92,7 +94,8 @@ int main(int argc, char** argv) {
       "in at every access to a shared word."};
   std::uint64_t seed = 0, count = ~std::uint64_t{0}, faults_max = 1;
   double seconds = 0;
-  bool exhaustive = false, expect_fault = false;
+  bool exhaustive = false;
+  keyrack::tests::Expectation expectation;
   std::string drill;
   Bounds bounds{2, 0, 0, 0};
   app.add_option("--seed", seed, "of the first schedule; 0: by the clock")->capture_default_str();
@@ -105,7 +108,7 @@ int main(int argc, char** argv) {
   app.add_option("--deaths", bounds.death, "processes die")->capture_default_str();
   app.add_option("--stops", bounds.stop, "processes are stopped until all others are done")->capture_default_str();
   app.add_option("--drill", drill, "this one alone");
-  app.add_flag("--expect-fault", expect_fault, "succeed only if a fault is found");
+  expectation.add_to(app);
   CLI11_PARSE(app, argc, argv);
 
   Totals totals;
@@ -118,5 +121,5 @@ int main(int argc, char** argv) {
     totals = run_by_chance(seed, count, seconds, faults_max);
   }
   if (totals.runs == 0) return 2;
-  return (totals.faults != 0) == expect_fault ? 0 : 1;
+  return expectation.exit_code(totals.faults);
 }

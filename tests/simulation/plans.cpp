@@ -7,7 +7,6 @@ namespace keyrack::simulation {
 namespace {
 
 using Kind = Call::Kind;
-constexpr std::uint32_t kPlainKeys = 4, kKeys = 8;
 
 class Planner {
  public:
@@ -96,7 +95,7 @@ Plan random_plan(std::uint64_t seed) { return Planner(seed).plan(); }
 std::string to_text(const Plan& plan) {
   constexpr const char* kNames[] = {"lock",      "wait",        "unlock",     "check",   "confirm",   "hold",
                                     "acquire",   "try_acquire", "keep_alive", "release", "give_back", "reset",
-                                    "keep_held", "is_held",     "list",       "rest", "attach"};
+                                    "keep_held", "is_held",     "list",       "rest",    "attach",    "die"};
   const auto calls = [&](const std::vector<Call>& all) {
     std::string text;
     for (const Call& call : all) {

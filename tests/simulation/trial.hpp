@@ -4,12 +4,17 @@
 
 #include "world.hpp"
 
-#include "../reference/sequential_model.hpp"
-
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace keyrack::simulation {
+
+/// Plain keys, the first, are only ever taken by the plainest rules: whoever has one is alone.
+inline constexpr std::uint32_t kKeys = 8, kPlainKeys = 4;
+inline constexpr const char* kFamily = "pool";
+inline std::string key_text(std::uint32_t key) { return "key " + std::to_string(key); }
 
 struct Call {
   enum class Kind {
@@ -28,8 +33,9 @@ struct Call {
     keep_held,    // the last one that was lent to the caller, as a held name does it for itself
     is_held,
     list,
-    rest,     // does nothing for duration_ms
-    attach    // a further session of its process
+    rest,      // does nothing for duration_ms
+    attach,    // a further session of its process
+    die
   };
   Kind kind = Kind::lock;
   std::uint32_t key = 0;    // of a lock; a name's number for those that take one

@@ -104,6 +104,9 @@ class World : Choices {
   void when_all_sleep(std::function<void(std::int64_t until_ns)> look) { all_sleep_ = std::move(look); }
 
   std::int64_t now_ns() const { return now_ns_; }
+  /// The next one, at which nothing else happens.
+  std::int64_t instant() { return ++now_ns_; }
+  std::uint64_t newest(const Word& word) { return memory_.newest(&word); }
   void let_pass(std::int64_t ns) {
     now_ns_ += ns;
     step();

@@ -1,6 +1,7 @@
 // What a process has once, whichever of its threads comes first: its keeper, its attachment to a segment. And what
 // happens to a life word that is not as expected.
 #include "shm/attachment.hpp"
+#include "allocations.hpp"
 #include "os/clock.hpp"
 #include "os/process.hpp"
 
@@ -19,23 +20,16 @@ namespace keyrack {
 namespace {
 
 using keyrack::testing::Child;
-constexpr int kTries = 60;
+constexpr int kTries = 3;
 
-/// Comes back when two threads are here, to both at about the same moment.
-void meet(std::atomic<int>& here) {
-  here.fetch_add(1);
-  for (int spins = 0; here.load() < 2; ++spins) {
-    if (spins % 1024 == 1023) std::this_thread::yield();    // the other one may need this processor
-  }
-}
-
-/// New threads: their first allocation takes long, so that they are at it together.
+/// Both are at their first allocation before either has made it.
 template <class Body>
 void in_two_threads(Body&& body) {
   std::atomic<int> here{0};
   const auto work = [&](std::size_t which) {
-    meet(here);
+    tests::meets_at_allocation = &here;
     body(which);
+    tests::meets_at_allocation = nullptr;
   };
   std::thread one(work, 0), other(work, 1);
   one.join();
@@ -78,6 +72,7 @@ TEST(Attachment, IsOneForAllThreads) {
   const auto segment = anonymous_segment();
   for (int i = 0; i < kTries; ++i) {
     Child child([&](Child::Link& parent) {
+      os::Keeper::of_this_process();    // so that the registry of attachments is what they allocate first
       std::array<std::shared_ptr<shm::Attachment>, 2> seen{};
       in_two_threads([&](std::size_t which) { seen[which] = shm::Attachment::to(segment).value(); });
       parent.say(seen[0] == seen[1] ? "one" : "two");
@@ -92,17 +87,20 @@ TEST(Attachment, OfAForkedChildEndsWithItsConnections) {
   const auto parents = shm::Attachment::to(segment).value();
   std::vector<std::unique_ptr<shm::Connection>> connections;
   for (int i = 0; i < 500; ++i) connections.push_back(std::make_unique<shm::Connection>(parents));
-  for (int i = 0; i < kTries / 10; ++i) {
+  for (int i = 0; i < 6 * kTries; ++i) {
     Child child([&](Child::Link& parent) {
       const auto own = shm::Attachment::to(segment).value();
       std::vector<std::atomic<int>> here(connections.size());
       std::atomic<bool> same{true};
-      in_two_threads([&](std::size_t) {
+      const auto use_all = [&] {
         for (std::size_t at = 0; at < connections.size(); ++at) {
-          meet(here[at]);
+          tests::meet(here[at]);
           if (connections[at]->attachment().value() != own.get()) same = false;
         }
-      });
+      };
+      std::thread other(use_all);
+      use_all();
+      other.join();
       connections.clear();
       parent.say(!same ? "another" : own.use_count() == 1 ? "ended" : "lives on");
     });

@@ -1,4 +1,5 @@
 // The protocol of the table, step by step, on memory of our own.
+#include "allocations.hpp"
 #include "table/room.hpp"
 #include "table_fixture.hpp"
 
@@ -310,15 +311,13 @@ std::uint32_t count_pinned_claimants(const Table& table) {
   return count;
 }
 
-thread_local int allocations_left = -1;    // negative: no end
-
 TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
   for (int allowed = 0, failed = 1; failed != 0; ++allowed) {
     const MemoryTable memory({.slots = 8, .sessions = 4, .max_signature = 32, .max_signee = 64});
     TestSession self(memory);
     const std::string signee(60, 's');
     failed = 0;
-    allocations_left = allowed;
+    tests::allocations_left = allowed;
     // The second time that a level is new it is remembered, and the other one forgotten.
     for (const int level : {0, 1, 0, 1, 0, 1}) {
       try {
@@ -327,7 +326,7 @@ TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
         ++failed;
       }
     }
-    allocations_left = -1;
+    tests::allocations_left = -1;
     for (const int level : {1, 0}) {
       (void)self.unlock("key", signee);    // else a renewal need not name a claimant anew
       ASSERT_TRUE(lock(self.caller(), {.key = Key::lock("key"), .signee = signee, .level = level}));
@@ -415,15 +414,16 @@ TEST(Table, RecoveryFinishesWhatTheDeadCondemned) {
   EXPECT_FALSE(recover_the_dead(memory.table()));
 }
 
+TEST(NameHints, OldNamesAreNotLookedForAtEachCall) {
+  const MemoryTable memory(kSmall);    // its epoch, tick 0, is a second ago
+  TestSession self(memory);
+  const Family family{"f", std::chrono::milliseconds(100)};
+  ASSERT_TRUE(acquire_name(self.caller(), family, false));
+  const NamePart& root = memory.table().name_part(*find(memory.table(), Key::name(0, "f", 0)).hit->record);
+  EXPECT_EQ(BornTick{root.oldest.load()}.tick(), 0u);
+  ASSERT_TRUE(acquire_name(self.caller(), family, false));
+  EXPECT_GT(BornTick{root.oldest.load()}.tick(), 0u);
+}
+
 }    // namespace
 }    // namespace keyrack::table
-
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  int& left = keyrack::table::allocations_left;
-  if (left == 0) throw std::bad_alloc();
-  if (left > 0) --left;
-  if (void* memory = std::malloc(bytes)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -6,17 +6,14 @@
 // effect, or not.
 #pragma once
 
-#include "reference/sequential_model.hpp"
+#include "sequential_model.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-namespace keyrack::history {
-
-using reference::Instant;
-using reference::Interval;
+namespace keyrack::reference {
 
 using Places = std::uint64_t;    // a set of places
 
@@ -25,10 +22,10 @@ struct Operation {
   Call call = {};
   Answer answer = {};
   Interval when = {};
-  bool answered = true;    // else its process was killed
-  Places place = 0;        // one bit: no two calls that are under way at one time have the same
-  Places not_after = 0;    // the death of its process
-  std::vector<reference::Number> passed_over = {};    // names only
+  bool answered = true;                    // else its process was killed
+  Places place = 0;                        // one bit: no two calls that are under way at one time have the same
+  Places not_after = 0;                    // the death of its process
+  std::vector<Number> passed_over = {};    // names only; filled in here
 };
 
 template <class Rules>
@@ -159,14 +156,14 @@ class Linearizer {
 
 /// One key.
 struct LockRules {
-  using State = reference::LockState;
-  using Op = Operation<reference::LockCall, reference::LockAnswer>;
+  using State = LockState;
+  using Op = Operation<LockCall, LockAnswer>;
 
   static void begins(Op&, const std::vector<Op*>&) {}
 
   static bool only_reads(const Op& op) {
-    using Kind = reference::LockCall::Kind;
-    using Status = reference::LockAnswer::Status;
+    using Kind = LockCall::Kind;
+    using Status = LockAnswer::Status;
     if (!op.answered || op.call.kind == Kind::close || op.call.kind == Kind::death) return false;
     return op.call.kind == Kind::check || op.call.kind == Kind::confirm || op.answer.status > Status::renewed;
   }
@@ -174,8 +171,8 @@ struct LockRules {
   static void next(const State& state, const Op& op, std::vector<State>& after) {
     after.clear();
     if (!op.answered) {
-      after = reference::effects(state, op.call, op.when);
-    } else if (auto one = reference::apply(state, op.call, op.answer, op.when)) {
+      after = effects(state, op.call, op.when);
+    } else if (auto one = apply(state, op.call, op.answer, op.when)) {
       after.push_back(std::move(*one));
     }
   }
@@ -183,11 +180,12 @@ struct LockRules {
 
 /// One family.
 struct NameRules {
-  using State = reference::NamesState;
-  using Op = Operation<reference::NamesCall, reference::NamesAnswer>;
-  using Kind = reference::NamesCall::Kind;
+  using State = NamesState;
+  using Op = Operation<NamesCall, NamesAnswer>;
+  using Kind = NamesCall::Kind;
 
-  /// A name that is being given back at the very moment may be passed over by whoever acquires.
+  /// A name that is being given back at the very moment may be passed over by whoever acquires; so may one that is free
+  /// by age to him alone, while somebody else acquires.
   static void begins(Op& op, const std::vector<Op*>& under_way) {
     for (Op* other : under_way) {
       may_pass_over(op, *other);
@@ -196,33 +194,39 @@ struct NameRules {
   }
 
   static bool only_reads(const Op& op) {
-    using Status = reference::NamesAnswer::Status;
+    using Status = NamesAnswer::Status;
     return op.answered && (op.call.kind == Kind::status || op.answer.status != Status::ok);
   }
 
   static void next(const State& state, const Op& op, std::vector<State>& after) {
     after.clear();
-    const auto try_number = [&](reference::Number number) {
-      auto one = reference::apply(state, op.call, {op.answer.status, number}, op.when, op.passed_over);
+    const auto try_number = [&](Number number) {
+      auto one = apply(state, op.call, {op.answer.status, number}, op.when, op.passed_over);
       if (one) after.push_back(std::move(*one));
     };
     if (op.answered || op.call.kind != Kind::acquire) {
       try_number(op.answer.number);
     } else {
-      for (reference::Number number = 0; number <= state.names.size(); ++number) try_number(number);
+      for (Number number = 0; number <= state.names.size(); ++number) try_number(number);
     }
   }
 
  private:
   static void may_pass_over(Op& acquirer, const Op& other) {
     if (acquirer.call.kind != Kind::acquire) return;
-    if (other.call.kind == Kind::release || other.call.kind == Kind::release_loan) {
+    if (other.call.kind == Kind::release || other.call.kind == Kind::release_loan ||
+        other.call.kind == Kind::close_one) {
       acquirer.passed_over.push_back(other.call.number);
-    } else if (other.call.kind == Kind::death) {
-      for (reference::Number number = 0; number < kNamesOfTheDead; ++number) acquirer.passed_over.push_back(number);
+    } else if (other.call.kind == Kind::death || other.call.kind == Kind::close || hides_what_is_old(other, acquirer)) {
+      for (Number number = 0; number < kNamesMax; ++number) acquirer.passed_over.push_back(number);
     }
   }
-  static constexpr reference::Number kNamesOfTheDead = 64;    // which ones it had is not known here: any
+  /// It comes by names that are held to it, and free by age to the other.
+  static bool hides_what_is_old(const Op& op, const Op& acquirer) {
+    return op.call.kind == Kind::acquire && acquirer.call.auto_release_after &&
+           op.call.auto_release_after != acquirer.call.auto_release_after;
+  }
+  static constexpr Number kNamesMax = 64;    // which ones they are is not known here: any
 };
 
-}    // namespace keyrack::history
+}    // namespace keyrack::reference
