@@ -57,6 +57,15 @@ void furnish() {
 
 }    // namespace
 
+/// Before libFuzzer starts a thread of its own, which would take the signal that `run` waits for.
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  ::pthread_sigmask(SIG_BLOCK, &child, nullptr);
+  return 0;
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   [[maybe_unused]] static const bool prepared = (prepare(), true);
   std::vector<std::string> words{"keyrack"};
