@@ -103,6 +103,12 @@ std::optional<Hit> insert(Session&, const Key&, const Search& absent);
 /// Allowed for IDLE, for ALLOC in a chain or of a dead session, and for grants that count no more.
 bool condemn(const Table&, const Hit&);
 
+/// Takes out a record in ALLOC that was found and cannot be used: nobody may come for its key again, and it is kept for
+/// as long as its maker lives. Nothing in any other state.
+inline void take_out_unmade(const Table& table, const Hit& hit) {
+  if (hit.owner.is_alloc()) condemn(table, hit);
+}
+
 /// Finishes what somebody began who condemned that record and may be dead. The hit's owner is DEAD.
 void finish_condemned(const Table&, const Hit&);
 

@@ -122,7 +122,7 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
     } else {
       const ClaimantUse claimant(caller, terms, ask.signee);
       if (!claimant) {
-        if (hit.owner.is_alloc()) condemn(table, hit);    // else kept for a key that nobody may ask for again
+        take_out_unmade(table, hit);
         return Tried::full;
       }
       const Head head = (status == LockStatus::renewed ? hit.head.next_edition() : hit.head.next_token())
@@ -204,7 +204,7 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
       return tried;
     }
     const Head flagged = obstacle.hit.head.with_flags(obstacle.hit.head.urgent() || place.urgent(now_ns), true);
-    // Never sleep on a stale picture: the cell is flagged by us, or was flagged before and is still the same.
+    // Flagged by us, or before. Who changes the cell after it was read sees our place, and wakes; see [W1].
     if (flagged != obstacle.hit.head && !obstacle.hit.replace(flagged, obstacle.hit.owner)) continue;
 
     if (!obstacle.held) {

@@ -158,14 +158,13 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
   // [N3] The cell was so while the epoch was still ours, so a reset comes after this: whoever made it so after a reset
   // knew of it, and the cell was acquired.
   if (table.names_epoch() != names.epoch) {
-    // Nobody looks for it again, and a record in ALLOC is kept for as long as its maker lives.
-    if (hit.owner.is_alloc()) condemn(table, hit);
+    take_out_unmade(table, hit);
     return std::optional<NameGrant>{};
   }
   const Terms terms{Rank::of(0, 0, process_bound), 0, kNever};
   const auto use = caller.claimants.use(caller.session, terms, {}, caller.pid);
   if (!use) {
-    if (hit.owner.is_alloc()) condemn(table, hit);
+    take_out_unmade(table, hit);
     return make_error_code(Errc::table_full);
   }
   const Head head = hit.head.next_token();

@@ -101,8 +101,8 @@ inline check_chain(bb) {
   seen = 0; keys_seen = 0
 }
 
-mtype = { choose, glance, try_token, try_owner, try_key, try_still, walk_start, walk_next, walk_token, walk_owner, walk_key, walk_still, walk_from,
-          walk_alloc, walk_mark, walk_token_again, walk_floor, walk_raise, walk_unlink,
+mtype = { choose, glance, try_token, try_owner, try_key, walk_start, walk_next, walk_token, walk_owner, walk_key, walk_hit, walk_from,
+          walk_mark, walk_token_again, walk_floor, walk_raise, walk_unlink,
           found, insert_floor, room, room_look, room_take,
           write_key, read_next, write_next, push, push_failed, reread_floor, raise_token, give_back,
           grant, release, condemn, finish_key, finish_free, evict_look, round_ends, gone };
@@ -203,15 +203,10 @@ end:
        :: pc == walk_start -> hit = 0; hit_token = 0; hit_owner = 0
        :: else
        fi }
-  :: d_step { pc == try_key -> pc = (key_of[hit - 1] == wanted -> try_still : walk_start);
+  :: d_step { pc == try_key -> pc = (key_of[hit - 1] == wanted -> found : walk_start);
        if
        :: pc == walk_start -> hit = 0; hit_token = 0; hit_owner = 0
        :: else
-       fi }
-  :: d_step { pc == try_still ->
-       if
-       :: owner_of[hit - 1] == hit_owner && token_of[hit - 1] == hit_token -> pc = found
-       :: else -> hit = 0; hit_token = 0; hit_owner = 0; pc = walk_start
        fi }
 #endif
 
@@ -222,20 +217,15 @@ end:
   :: d_step { pc == walk_token -> token = token_of[TO(link) - 1]; pc = walk_owner }
   :: d_step { pc == walk_owner -> owner = owner_of[TO(link) - 1]; pc = (walk_for == FOR_FINISH -> walk_from : walk_key) }
   :: d_step { pc == walk_key -> met = (walk_for != FOR_FINISH && key_of[TO(link) - 1] == wanted);
-       pc = (met && (IS_HELD(owner) || owner == IDLE) -> walk_still : walk_from);
+       pc = (met && (IS_HELD(owner) || owner == IDLE) -> walk_hit : walk_from);
 #ifdef CANARY_ALLOC_UNVALIDATED
        if    /* trap 8 */
-       :: met && IS_ALLOC(owner) -> pc = walk_alloc
+       :: met && IS_ALLOC(owner) -> pc = walk_hit
        :: else
        fi
 #endif
        }
-  :: d_step { pc == walk_still ->
-       if
-       :: owner_of[TO(link) - 1] == owner && token_of[TO(link) - 1] == token ->
-          hit = TO(link); hit_token = token; hit_owner = owner; pc = found
-       :: else -> pc = walk_from
-       fi }
+  :: d_step { pc == walk_hit -> hit = TO(link); hit_token = token; hit_owner = owner; met = false; pc = found }
   :: d_step { pc == walk_from ->
        if
 #ifndef CANARY_NO_FROM_RECHECK
@@ -243,7 +233,7 @@ end:
 #endif
        :: else ->
           if
-          :: met && owner != DEAD -> pc = (IS_ALLOC(owner) -> walk_alloc : walk_start)
+          :: met && owner != DEAD -> pc = (IS_ALLOC(owner) -> walk_hit : walk_start)
           :: else ->
              if
              :: !MARKED(next) && owner == DEAD -> pc = walk_mark
@@ -251,13 +241,6 @@ end:
              :: else -> from = TO(link); link = next; pc = (TO(link) == 0 -> found : walk_next)
              fi
           fi
-       fi;
-       met = false }
-  :: d_step { pc == walk_alloc ->
-       if
-       :: owner_of[TO(link) - 1] == owner && token_of[TO(link) - 1] == token ->
-          hit = TO(link); hit_token = token; hit_owner = owner; pc = found
-       :: else -> pc = walk_start
        fi;
        met = false }
   :: d_step { pc == walk_mark ->
