@@ -18,7 +18,15 @@ NamedMutex::~NamedMutex() {
   if (token_ != 0) unlock();    // nobody else could
 }
 
-void NamedMutex::lock() { token_ = engine_->lock_until(steady_clock::time_point::max()).value(); }
+void NamedMutex::lock_by_asking() { token_ = engine_->lock_until(steady_clock::time_point::max()).value(); }
+
+void NamedMutex::lock() {
+  if (const std::uint64_t token = engine_->lock_again()) [[likely]] {
+    token_ = token;
+  } else {
+    lock_by_asking();
+  }
+}
 
 bool NamedMutex::try_lock() {
   const auto token = engine_->lock_until(steady_clock::time_point::min());

@@ -26,6 +26,8 @@ namespace detail {
 class MutexEngine {
  public:
   virtual ~MutexEngine() = default;
+  /// The token, if this thread had it last and nobody has touched it since; else 0, and nothing is done.
+  virtual std::uint64_t lock_again() noexcept { return 0; }
   /// The token. time_point::min(): do not wait; time_point::max(): no limit. Errors as LockService::lock_until().
   virtual Result<std::uint64_t, Refusal> lock_until(std::chrono::steady_clock::time_point) = 0;
   virtual void unlock(std::uint64_t token) noexcept = 0;
@@ -79,6 +81,7 @@ class KEYRACK_API NamedMutex {
 
  private:
   bool lock_by(std::chrono::steady_clock::time_point);
+  void lock_by_asking();
 
   std::unique_ptr<detail::MutexEngine> engine_;
   std::uint64_t token_ = 0;    // written under the lock only

@@ -38,33 +38,33 @@ std::atomic<std::uint64_t> next_serial{1};
 
 }    // namespace
 
-/// The claimants that one thread has in each attachment it uses.
-struct Attachment::ThreadClaimants {
+/// What one thread remembers of each attachment it uses.
+struct Attachment::ThreadMemories {
   struct Entry {
     std::uint64_t serial;
     std::weak_ptr<Attachment> attachment;
-    std::unique_ptr<table::ClaimantCache> cache;
+    std::unique_ptr<table::ThreadMemory> memory;
   };
   std::vector<Entry> entries;
 
-  ~ThreadClaimants() {
+  ~ThreadMemories() {
     for (Entry& entry : entries) {
       const auto attachment = entry.attachment.lock();
       if (!attachment || !attachment->mine()) continue;
       try {
-        entry.cache->drop_all(attachment->session_.table);
+        entry.memory->claimants.drop_all(attachment->session_.table);
       } catch (const table::Corruption&) {    // NOLINT(bugprone-empty-catch): a thread's end tells nobody
       }
     }
   }
 
-  table::ClaimantCache& of(Attachment& attachment) {
+  table::ThreadMemory& of(Attachment& attachment) {
     std::erase_if(entries, [](const Entry& entry) { return entry.attachment.expired(); });
     for (Entry& entry : entries) {
-      if (entry.serial == attachment.serial_) return *entry.cache;
+      if (entry.serial == attachment.serial_) return *entry.memory;
     }
-    entries.push_back({attachment.serial_, attachment.self_, std::make_unique<table::ClaimantCache>()});
-    return *entries.back().cache;
+    entries.push_back({attachment.serial_, attachment.self_, std::make_unique<table::ThreadMemory>()});
+    return *entries.back().memory;
   }
 };
 
@@ -123,17 +123,12 @@ Result<std::shared_ptr<Attachment>, OpenError> Attachment::to(std::shared_ptr<co
   }
 }
 
-table::ClaimantCache& Attachment::thread_claimants() {
-  struct Last {
-    std::uint64_t serial = 0;
-    table::ClaimantCache* cache = nullptr;
-  };
-  static constinit thread_local Last last;
-  if (last.serial == serial_) [[likely]]
-    return *last.cache;
-  static thread_local ThreadClaimants all;
-  last = {serial_, &all.of(*this)};
-  return *last.cache;
+constinit thread_local Attachment::Latest Attachment::latest_;
+
+table::ThreadMemory& Attachment::thread_memory() {
+  static thread_local ThreadMemories all;
+  latest_ = {serial_, &keeper_, &all.of(*this)};
+  return *latest_.memory;
 }
 
 Result<Attachment*, OpenError> Connection::attach_anew() {
@@ -150,6 +145,7 @@ Result<Attachment*, OpenError> Connection::attach_anew() {
     }
   }
   current_.store(seen->get());
+  serial_.store((*seen)->serial(), std::memory_order_relaxed);
   return seen->get();
 }
 

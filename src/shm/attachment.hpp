@@ -3,8 +3,7 @@
 
 #include "os/keeper.hpp"
 #include "shm/segment.hpp"
-#include "table/claimant_cache.hpp"
-#include "table/locks.hpp"
+#include "table/quick.hpp"
 
 #include <atomic>
 #include <memory>
@@ -28,19 +27,29 @@ class Attachment {
   os::Keeper& keeper() const { return keeper_; }
   table::Session& session() { return session_; }
 
-  /// This thread at work in this session. Of a thread that ends, the claimants are dropped.
-  table::Caller caller() { return {session_, thread_claimants(), pid_}; }
+  /// This thread at work in this session. Of a thread that ends, the claimants are dropped. Throws std::bad_alloc.
+  table::Caller caller() { return {session_, memory(), pid_}; }
+  table::ThreadMemory& memory() { return latest_.serial == serial_ ? *latest_.memory : thread_memory(); }
 
   /// Unlike any other attachment's, in this process and its forked children.
   std::uint64_t serial() const { return serial_; }
 
  private:
-  struct ThreadClaimants;
-  friend struct ThreadClaimants;
+  friend class Connection;
+  struct ThreadMemories;
+  friend struct ThreadMemories;
 
   explicit Attachment(std::shared_ptr<const Segment>);
   bool attach();    // false: no slot is free
-  table::ClaimantCache& thread_claimants();
+  table::ThreadMemory& thread_memory();
+
+  /// The attachment that this thread has used last. Without a call to find it, in a shared library either.
+  struct Latest {
+    std::uint64_t serial = 0;
+    const os::Keeper* keeper = nullptr;
+    table::ThreadMemory* memory = nullptr;
+  };
+  [[gnu::tls_model("initial-exec")]] static constinit thread_local Latest latest_;
 
   std::shared_ptr<const Segment> segment_;
   os::Keeper& keeper_;
@@ -57,7 +66,8 @@ class Connection {
   explicit Connection(std::shared_ptr<Attachment> attachment)
       : segment_(attachment->segment()),
         held_(new std::shared_ptr<Attachment>(attachment)),
-        current_(attachment.get()) {}
+        current_(attachment.get()),
+        serial_(attachment->serial()) {}
   ~Connection() { delete held_.load(); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -72,6 +82,12 @@ class Connection {
     return attach_anew();
   }
 
+  /// What this thread remembers of its last calls, if they were on this connection's segment; else null.
+  table::ThreadMemory* memory() const {
+    const Attachment::Latest& latest = Attachment::latest_;
+    return latest.serial == serial_.load(std::memory_order_relaxed) && latest.keeper->mine() ? latest.memory : nullptr;
+  }
+
   /// The attachment if it is this process's; null in a forked child that has not used the service yet.
   Attachment* attachment_if_mine() const {
     Attachment* attachment = current_.load();
@@ -84,6 +100,7 @@ class Connection {
   std::shared_ptr<const Segment> segment_;
   std::atomic<std::shared_ptr<Attachment>*> held_;
   std::atomic<Attachment*> current_;
+  std::atomic<std::uint64_t> serial_;    // of `current_`; a moment later
 };
 
 }    // namespace keyrack::shm

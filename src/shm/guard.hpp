@@ -18,25 +18,36 @@ inline bool is_text(std::string_view text, std::size_t max) {
   return !text.empty() && text.size() <= max && std::memchr(text.data(), 0, text.size()) == nullptr;
 }
 
+template <class Error>
+Error error_of(Errc code) {
+  if constexpr (std::is_same_v<Error, Refusal>) {
+    return Refusal{make_error_code(code), {}, 0, 0, 0};
+  } else {
+    return make_error_code(code);
+  }
+}
+
+/// What is in flight as an error; what keyrack does not throw flies on.
+template <class Error>
+[[gnu::noinline, gnu::cold]] Error error_in_flight() {
+  try {
+    throw;
+  } catch (const table::Corruption&) {
+    return error_of<Error>(Errc::corrupt_segment);
+  } catch (const std::bad_alloc&) {
+    return error_of<Error>(Errc::backend_unavailable);
+  } catch (const std::system_error&) {
+    return error_of<Error>(Errc::backend_unavailable);
+  }
+}
+
 /// Runs a call; an error code instead of whatever it throws.
 template <class Call>
-auto guarded(Call&& call) -> decltype(call()) {
-  using Error = typename decltype(call())::error_type;
-  const auto error = [](Errc code) {
-    if constexpr (std::is_same_v<Error, Refusal>) {
-      return Refusal{make_error_code(code), {}, 0, 0, 0};
-    } else {
-      return make_error_code(code);
-    }
-  };
+[[gnu::always_inline]] inline auto guarded(Call&& call) -> decltype(call()) {
   try {
     return call();
-  } catch (const table::Corruption&) {
-    return error(Errc::corrupt_segment);
-  } catch (const std::bad_alloc&) {
-    return error(Errc::backend_unavailable);
-  } catch (const std::system_error&) {
-    return error(Errc::backend_unavailable);
+  } catch (...) {
+    return error_in_flight<typename decltype(call())::error_type>();
   }
 }
 

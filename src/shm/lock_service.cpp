@@ -2,7 +2,7 @@
 #include "shm/attachment.hpp"
 #include "shm/guard.hpp"
 #include "shm/services.hpp"
-#include "table/locks.hpp"
+#include "table/quick.hpp"
 
 #include <keyrack/named_mutex.hpp>
 
@@ -64,21 +64,44 @@ class Mutex final : public detail::MutexEngine {
         options_(options),
         defaults_(defaults) {}
 
+  std::uint64_t lock_again() noexcept override {
+    const table::Tick since =
+        table().rough_tick(os::monotonic_coarse_ns());    // first: less is to be kept over the call
+    table::ThreadMemory* mine = connection_.memory();
+    return mine != nullptr ? table::lock_remembered(*mine, number_, since) : 0;
+  }
+
   Result<std::uint64_t, Refusal> lock_until(steady_clock::time_point when) override {
     return guarded([&]() -> Result<std::uint64_t, Refusal> {
       const auto attached = connection_.attachment();
       if (!attached) return refused(attached.error());
       const table::Caller caller = (*attached)->caller();
-      table::Ask request = ask(key_, signee(**attached, caller), 0, options_, defaults_);
+      table::ClaimantCache& claimants = caller.memory.claimants;
+      if (claimants.self().empty()) claimants.name_self(thread_signee(caller.session, caller.pid));
+      table::Ask request = ask(key_, claimants.self(), 0, options_, defaults_);
       request.renews = false;
       auto granted = when == steady_clock::time_point::min() ? table::lock(caller, request)
                                                              : table::lock_until(caller, request, monotonic(when));
       if (!granted) return granted.error();
+      if (plain_) table::remember_mutex(table(), caller.memory, number_, key_);
       return granted->token;
     });
   }
 
   void unlock(std::uint64_t token) noexcept override {
+    table::ThreadMemory* mine = connection_.memory();
+    if (mine == nullptr || !table::unlock_remembered(*mine, number_, token)) unlock_grant(token);
+  }
+
+ private:
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+
+  const table::Table& table() const { return connection_.segment()->table(); }
+
+  [[gnu::noinline]] void unlock_grant(std::uint64_t token) noexcept {
     try {
       // A forked child's copy is not held by the child.
       Attachment* attachment = connection_.attachment_if_mine();
@@ -87,24 +110,14 @@ class Mutex final : public detail::MutexEngine {
     }
   }
 
- private:
-  static const std::string& signee(const Attachment& attachment, const table::Caller& caller) {
-    struct Self {
-      std::uint64_t serial = 0;
-      std::string signee;
-    };
-    static thread_local Self self;
-    if (self.serial != attachment.serial()) {
-      self = {attachment.serial(), thread_signee(caller.session, caller.pid)};
-    }
-    return self.signee;
-  }
-
   Connection& connection_;
   const std::string signature_;
   const table::Key key_;
   const LockOptions options_;
   const Defaults defaults_;
+  const bool plain_ = options_.lifetime == Lifetime::process && !options_.duration && !options_.time_to_live &&
+                      !defaults_.duration && !defaults_.time_to_live;
+  const std::uint64_t number_ = next_number();    // of this object, as threads remember it
 };
 
 class ShmLockService final : public LockService {
@@ -113,47 +126,47 @@ class ShmLockService final : public LockService {
       : connection_(std::move(attachment)), defaults_{options.duration, options.time_to_live} {}
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
-    return guarded([&]() -> Result<LockResponse, Refusal> {
-      if (!is_good(request.signature, request.signee)) return refused(Errc::bad_request);
-      const auto attached = connection_.attachment();
-      if (!attached) return refused(attached.error());
-      return table::lock((*attached)->caller(),
-                         ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
+    const table::Wish wished = wish(request, options);
+    if (const std::uint64_t token = lock_remembered(request, wished)) return granted(token);
+    return lock_by_rules(request, options, [&](const table::Caller& caller, const table::Ask& asked) {
+      return table::lock(caller, asked, wished);
     });
   }
 
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point when,
                                            const LockOptions& options) override {
-    return guarded([&]() -> Result<LockResponse, Refusal> {
-      if (!is_good(request.signature, request.signee)) return refused(Errc::bad_request);
-      const auto attached = connection_.attachment();
-      if (!attached) return refused(attached.error());
-      return table::lock_until(
-          (*attached)->caller(),
-          ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_), monotonic(when));
+    const table::Wish wished = wish(request, options);
+    if (const std::uint64_t token = lock_remembered(request, wished)) return granted(token);
+    return lock_by_rules(request, options, [&](const table::Caller& caller, const table::Ask& asked) {
+      return table::lock_until(caller, asked, wished, monotonic(when));
     });
   }
 
   Result<UnlockResponse, Refusal> unlock(const UnlockRequest& request) override {
-    return guarded([&]() -> Result<UnlockResponse, Refusal> {
-      if (!is_good(request.signature, request.signee)) return refused(Errc::bad_request);
-      const auto attached = connection_.attachment();
-      if (!attached) return refused(attached.error());
-      return table::unlock((*attached)->caller(), table::Key::lock(request.signature), request.signee);
-    });
+    table::ThreadMemory* mine = connection_.memory();
+    if (mine != nullptr && !request.signee.empty() &&
+        table::unlock_remembered(*mine, request.signature, request.signee)) {
+      return UnlockResponse{UnlockStatus::ok};
+    }
+    return unlock_by_rules(request);
   }
 
   Result<CheckResponse> check(std::string_view signature) override {
     return guarded([&]() -> Result<CheckResponse> {
-      if (!is_key(signature)) return make_error_code(Errc::bad_request);
-      return table::check(table(), table::Key::lock(signature));
+      Result<CheckResponse> answer;
+      if (!fits(signature) || !table::check(table(), table::Key::lock(signature), *answer)) {
+        answer = make_error_code(is_key(signature) ? Errc::not_found : Errc::bad_request);
+      }
+      return answer;
     });
   }
 
   Result<void> confirm(std::string_view signature, std::uint64_t token) override {
     return guarded([&]() -> Result<void> {
-      if (!is_key(signature)) return make_error_code(Errc::bad_request);
-      return table::confirm(table(), table::Key::lock(signature), token);
+      if (!fits(signature)) return make_error_code(Errc::bad_request);
+      auto good = table::confirm(table(), table::Key::lock(signature), token);
+      if (!good && !is_key(signature)) return make_error_code(Errc::bad_request);
+      return good;
     });
   }
 
@@ -165,8 +178,49 @@ class ShmLockService final : public LockService {
  private:
   const table::Table& table() const { return connection_.segment()->table(); }
   bool is_key(std::string_view signature) const { return is_text(signature, table().geometry().max_signature); }
-  bool is_good(std::string_view signature, std::string_view signee) const {
-    return is_key(signature) && is_text(signee, table().geometry().max_signee);
+
+  /// Have they a length that can be? The table looks for NULs when it has to.
+  bool fits(std::string_view signature) const { return signature.size() - 1 < table().geometry().max_signature; }
+  bool fit(std::string_view signature, std::string_view signee) const {
+    return fits(signature) && signee.size() - 1 < table().geometry().max_signee;
+  }
+
+  static Result<LockResponse, Refusal> granted(std::uint64_t token) {
+    return {boost::system::in_place_value, LockStatus::ok, std::string(), token};
+  }
+
+  table::Wish wish(const LockRequest& request, const LockOptions& options) const {
+    return table::wish_of(table(), request.signee,
+                          table::Rank::of(request.level, request.signee.size(), options.lifetime == Lifetime::process),
+                          options.duration ? options.duration : defaults_.duration,
+                          options.time_to_live ? options.time_to_live : defaults_.time_to_live);
+  }
+
+  [[gnu::always_inline]] std::uint64_t lock_remembered(const LockRequest& request, const table::Wish& wished) const {
+    table::ThreadMemory* mine = connection_.memory();
+    if (mine == nullptr || request.signee.empty()) return 0;
+    return table::lock_remembered(*mine, request.signature, wished);
+  }
+
+  template <class Lock>
+  [[gnu::noinline]] Result<LockResponse, Refusal> lock_by_rules(const LockRequest& request, const LockOptions& options,
+                                                                Lock&& lock) {
+    return guarded([&]() -> Result<LockResponse, Refusal> {
+      if (!fit(request.signature, request.signee)) return refused(Errc::bad_request);
+      const auto attached = connection_.attachment();
+      if (!attached) return refused(attached.error());
+      return lock((*attached)->caller(),
+                  ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
+    });
+  }
+
+  [[gnu::noinline]] Result<UnlockResponse, Refusal> unlock_by_rules(const UnlockRequest& request) {
+    return guarded([&]() -> Result<UnlockResponse, Refusal> {
+      if (!fit(request.signature, request.signee)) return refused(Errc::bad_request);
+      const auto attached = connection_.attachment();
+      if (!attached) return refused(attached.error());
+      return table::unlock((*attached)->caller(), table::Key::lock(request.signature), request.signee);
+    });
   }
 
   Connection connection_;

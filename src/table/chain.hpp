@@ -17,16 +17,20 @@ struct Key {
     return {Tag::of(Kind::lock, hash(signature), signature.size()), 0, signature};
   }
   static Key name(std::uint32_t epoch, std::string_view family, std::uint32_t number) {
-    const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
-    return {Tag::of(Kind::name, mixed(hash(family), qualifier), family.size()), qualifier, family};
+    return name(epoch, family, hash(family), number);
   }
+  /// The same for one who knows the family's hash.
+  static Key name(std::uint32_t epoch, std::string_view family, std::uint64_t family_hash, std::uint32_t number) {
+    const std::uint64_t qualifier = std::uint64_t{epoch} << 32 | number;
+    return {Tag::of(Kind::name, mixed(family_hash, qualifier), family.size()), qualifier, family};
+  }
+  static std::uint64_t hash(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
   Tag tag;
   std::uint64_t qualifier;    // names: {epoch 32, number 32}
   std::string_view bytes;
 
  private:
-  static std::uint64_t hash(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
   static std::uint64_t mixed(std::uint64_t hash, std::uint64_t number) {
     return (hash ^ (number + 1) * 0x9e37'79b9'7f4a'7c15) * 0xc2b2'ae3d'27d4'eb4f >> 8;
   }
@@ -90,6 +94,15 @@ struct Search {
 
 /// The record with that key. Its owner is IDLE, ALLOC or a claimant.
 Search find(const Table&, const Key&);
+
+/// The same for who does not want to insert: false if there is none.
+inline bool meet(const Table& table, const Key& key, Hit& hit) {
+  if (glance(table, key, hit)) [[likely]]
+    return true;
+  const Search search = find(table, key);
+  if (search.hit) hit = *search.hit;
+  return search.hit.has_value();
+}
 
 /// The two words of a record, read as they are, whatever its state. For walks over all records.
 Hit read_record(const Table&, RecordIndex);

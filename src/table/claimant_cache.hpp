@@ -2,9 +2,9 @@
 #pragma once
 
 #include "table/claimants.hpp"
+#include "table/outline.hpp"
 
 #include <array>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,19 +13,28 @@ namespace keyrack::table {
 
 class ClaimantCache {
  public:
+  ClaimantCache() = default;
+  ClaimantCache(const ClaimantCache&) = delete;
+  ClaimantCache& operator=(const ClaimantCache&) = delete;
+
   /// A claimant for one call.
   struct Use {
     ClaimantIndex index;
     bool single;    // not cached: to be dropped when the call ends
   };
 
-  /// A signee that is new is given a claimant of its own; one that comes again is remembered.
+  /// What this thread is called where it is itself the signee. Named once; its claimant has a place of its own.
+  const std::string& self() const { return self_; }
+  void name_self(std::string signee) { self_ = std::move(signee); }
+
+  /// A signee that is new is given a claimant of its own; one that comes again is remembered, and self() at once.
   std::optional<Use> use(Session& session, const Terms& terms, std::string_view signee, std::int32_t pid) {
-    const std::uint64_t hash = hash_of(signee);
-    Entry& entry = entries_[hash >> 61];
-    if (const auto known = find(terms, signee)) return Use{*known, false};
-    const bool again = entry.missed == hash;
-    entry.missed = hash;
+    const bool is_self = signee.data() == self_.data();
+    const Outline outline(signee);
+    Entry& entry = is_self ? own_ : entries_[outline.hash() >> 61];
+    if (entry.is(terms, outline, signee)) return Use{entry.index, false};
+    const bool again = is_self || entry.missed == outline.hash();
+    entry.missed = outline.hash();
     std::string remembered(again ? signee : std::string_view());    // before a claimant is taken: it may throw
     const auto index = take_claimant(session, terms, signee, pid, !again);
     if (!index) {
@@ -36,29 +45,32 @@ class ClaimantCache {
     }
     if (!again) return Use{*index, true};
     if (entry.used) drop_claimant(session.table, entry.index);
-    entry = {true, *index, terms, std::move(remembered), 0};
+    entry = {true, *index, terms, outline, std::move(remembered), 0};
+    if (is_self) own_is_plain_ = terms == Terms{Rank::of(0, signee.size(), true), 0, kNever};
     return Use{*index, false};
   }
 
-  /// The claimant with these terms, if it is remembered.
-  std::optional<ClaimantIndex> find(const Terms& terms, std::string_view signee) const {
-    const Entry& entry = entries_[hash_of(signee) >> 61];
-    if (!entry.used || !(entry.terms == terms) || entry.signee != signee) return {};
-    return entry.index;
+  /// The claimant with these terms, if it is remembered; else null.
+  const ClaimantIndex* find(const Terms& terms, std::string_view signee) {
+    const Outline outline(signee);
+    const Entry& entry = of(outline, signee);
+    return entry.is(terms, outline, signee) ? &entry.index : nullptr;
   }
+  /// The claimant of self(), bound to the process and without a lease, if it is remembered; else null.
+  const ClaimantIndex* self_index() const { return own_is_plain_ ? &own_.index : nullptr; }
 
   /// The terms of a claimant that is remembered here as this signee's: its words need not be read, and it is not
   /// single.
-  const Terms* terms_of(ClaimantIndex index, std::string_view signee) const {
-    const Entry& entry = entries_[hash_of(signee) >> 61];
-    return entry.used && entry.index == index && entry.signee == signee ? &entry.terms : nullptr;
+  const Terms* terms_of(ClaimantIndex index, std::string_view signee) {
+    const Outline outline(signee);
+    const Entry& entry = of(outline, signee);
+    return entry.index == index && entry.is(outline, signee) ? &entry.terms : nullptr;
   }
 
   void drop_all(const Table& table) {
-    for (Entry& entry : entries_) {
-      if (entry.used) drop_claimant(table, entry.index);
-      entry.used = false;
-    }
+    for (Entry& entry : entries_) drop(table, entry);
+    drop(table, own_);
+    own_is_plain_ = false;
   }
 
  private:
@@ -66,22 +78,34 @@ class ClaimantCache {
     bool used = false;
     ClaimantIndex index = 0;
     Terms terms{};
+    Outline outline = Outline::none();
     std::string signee{};
     std::uint64_t missed = 0;    // hash of the last signee that was not here
+
+    bool is(const Outline& other, std::string_view whole) const {
+      return used && outline == other && (other.is_whole() || signee == whole);
+    }
+    bool is(const Terms& other_terms, const Outline& other, std::string_view whole) const {
+      return terms == other_terms && is(other, whole);
+    }
   };
 
-  static std::uint64_t hash_of(std::string_view signee) {
-    std::uint64_t head = 0, tail = 0;
-    if (signee.size() >= 8) {
-      std::memcpy(&head, signee.data(), 8);
-      std::memcpy(&tail, signee.data() + signee.size() - 8, 8);
-    } else if (!signee.empty()) {
-      std::memcpy(&head, signee.data(), signee.size());
-    }
-    return ((head ^ signee.size()) * 0x9e37'79b9'7f4a'7c15 ^ tail) * 0xc2b2'ae3d'27d4'eb4f;
+  /// The place of a signee. The last one is tried first: that spares the way by the hash.
+  const Entry& of(const Outline& outline, std::string_view signee) {
+    if (!last_->is(outline, signee)) [[unlikely]]
+      last_ = &entries_[outline.hash() >> 61];
+    return *last_;
+  }
+  static void drop(const Table& table, Entry& entry) {
+    if (entry.used) drop_claimant(table, entry.index);
+    entry.used = false;
   }
 
   std::array<Entry, 8> entries_{};
+  const Entry* last_ = entries_.data();
+  Entry own_{};
+  bool own_is_plain_ = false;
+  std::string self_{};
 };
 
 }    // namespace keyrack::table

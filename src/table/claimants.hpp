@@ -16,7 +16,7 @@ struct Terms {
   friend bool operator==(const Terms&, const Terms&) = default;
 };
 
-/// A claimant's words, to be believed only after still() of the hit that named it.
+/// A claimant's words, to be believed only after still() of the hit that named it; or nobody's.
 struct Descriptor {
   const Claimant* claimant = nullptr;
   ClaimantIndex index = 0;
@@ -24,12 +24,13 @@ struct Descriptor {
   Terms terms{};
   std::int32_t pid = 0;
 
+  explicit operator bool() const { return claimant != nullptr; }
   SessionId session() const { return state.session(); }
   bool signed_by(std::string_view signee) const {
     return terms.rank.signee_length() == signee.size() && words_equal(claimant->signee, signee);
   }
   std::string signee() const { return read_words(claimant->signee, terms.rank.signee_length()); }
-  void signee(std::string& text) const { text = signee(); }
+  void signee(std::string& text) const { read_words(claimant->signee, terms.rank.signee_length(), text); }
 };
 
 inline Descriptor describe(const Table& table, ClaimantIndex index) {

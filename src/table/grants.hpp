@@ -25,6 +25,11 @@ class Now {
   std::int64_t ns_ = 0;
 };
 
+/// Whose grant stands in the cell; nobody's if there is none.
+inline Descriptor holder_of(const Table& table, const Hit& hit) {
+  return hit.owner.is_claimant() ? describe(table, hit.owner.claimant_index()) : Descriptor{};
+}
+
 enum class Standing {
   unheld,    // IDLE, ALLOC, or past its time to live: as if there were no grant
   held,
@@ -55,11 +60,12 @@ inline Standing standing_of(const Table& table, const Hit& hit, const Descriptor
 struct Ends {
   Tick deadline, lease_gap, gone_gap;
 };
+constexpr Ends kNoEnds{kNever, 0, kNever};
 Ends ends_of_some(const Table&, std::optional<std::chrono::nanoseconds> duration,
                   std::optional<std::chrono::nanoseconds> time_to_live, Now&);
 inline Ends ends_of(const Table& table, const std::optional<std::chrono::nanoseconds>& duration,
                     const std::optional<std::chrono::nanoseconds>& time_to_live, Now& now) {
-  return duration || time_to_live ? ends_of_some(table, duration, time_to_live, now) : Ends{kNever, 0, kNever};
+  return duration || time_to_live ? ends_of_some(table, duration, time_to_live, now) : kNoEnds;
 }
 
 }    // namespace keyrack::table

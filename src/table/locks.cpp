@@ -1,5 +1,6 @@
 #include "table/locks.hpp"
 
+#include "table/quick.hpp"
 #include "table/waiting.hpp"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace {
 class ClaimantUse {
  public:
   ClaimantUse(const Caller& caller, const Terms& terms, std::string_view signee)
-      : table_(caller.session.table), use_(caller.claimants.use(caller.session, terms, signee, caller.pid)) {}
+      : table_(caller.session.table), use_(caller.memory.claimants.use(caller.session, terms, signee, caller.pid)) {}
   ~ClaimantUse() {
     if (use_ && use_->single) drop_claimant(table_, use_->index);
   }
@@ -27,11 +28,7 @@ class ClaimantUse {
   std::optional<ClaimantCache::Use> use_;
 };
 
-/// For people, after a grant.
-void note_since(const Table& table, const Hit& hit, Head granted, Now& now) {
-  const Since since = Since::at(table.tick(now.about_ns()), granted.token());
-  hit.record->since.store(since.bits, std::memory_order_relaxed);
-}
+using std::chrono::nanoseconds;
 
 /// Who is in the way, as he was when the call was refused.
 struct Obstacle {
@@ -42,13 +39,20 @@ struct Obstacle {
   std::string signee;
 };
 
-Refusal refusal(Errc code, Obstacle& obstacle) {
-  if (!obstacle.held) return {code, {}, 0, 0, 0};
-  return {code, std::move(obstacle.signee), obstacle.holder.terms.rank.level(), obstacle.holder.pid,
-          obstacle.hit.head.token()};
+Refusal refusal(Errc code) { return {code, {}, 0, 0, 0}; }
+
+template <class Response>
+Result<Response, Refusal> refusal(Errc code, Obstacle& obstacle) {
+  if (!obstacle.held) return refusal(code);
+  return {boost::system::in_place_error,      make_error_code(code), std::move(obstacle.signee),
+          obstacle.holder.terms.rank.level(), obstacle.holder.pid,   obstacle.hit.head.token()};
 }
 
-Refusal refusal(Errc code) { return {code, {}, 0, 0, 0}; }
+Result<LockResponse, Refusal> granted(std::uint64_t token) {
+  return {boost::system::in_place_value, LockStatus::ok, std::string(), token};
+}
+
+bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 enum class Manners {
   barge,    // take what is free: lock() never waits, so it has no turn
@@ -114,7 +118,7 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
     }
 
     const Ends ends = ends_of(table, ask.duration, ask.time_to_live, now);
-    const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
+    const Terms terms = terms_of(ask, ends);
     if (status == LockStatus::renewed && holder.terms == terms) {
       // The claimant says it all already; only the deadline moves.
       if (!hit.replace(hit.head, Owner::claimant(holder.index, ends.deadline))) continue;
@@ -130,7 +134,10 @@ Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const Waite
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
       if (!hit.replace(head, Owner::claimant(claimant.index(), ends.deadline))) continue;
       response.token = head.token();
-      if (status != LockStatus::renewed) note_since(table, hit, head, now);
+      if (status != LockStatus::renewed) {
+        hit.record->since.store(Since::at(table.rough_tick(now.about_ns()), head.token()).bits,
+                                std::memory_order_relaxed);
+      }
       if (has_holder) free_if_single(table, holder);
     }
     if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now
@@ -150,30 +157,11 @@ std::int64_t end_of_grant_ns(const Table& table, const Obstacle& obstacle) {
   return end == kNever ? kForever : table.tick_ns(end);
 }
 
-/// The commonest case alone, in a fraction of the steps: a record that nobody holds or waits for, no lease, a claimant
-/// that is remembered. The token; 0: not so, ask by the rules.
-std::uint64_t lock_idle(const Caller& caller, const Ask& ask, Hit& hit) {
-  const Table& table = caller.session.table;
-  if (!glance(table, ask.key, hit) || !hit.owner.is_idle() || hit.head.waiters() || hit.head.urgent()) return 0;
-  Now now;
-  const Ends ends = ends_of(table, ask.duration, ask.time_to_live, now);
-  const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
-  const auto claimant = caller.claimants.find(terms, ask.signee);
-  const Head head = hit.head.next_token();
-  if (!claimant || !hit.replace(head, Owner::claimant(*claimant, ends.deadline))) return 0;    // [G1]
-  note_since(table, hit, head, now);
-  return head.token();
-}
-
 /// False: the cell has changed.
-bool release(const Table& table, const Hit& hit) {
+bool release(const Table& table, const Hit& hit, const Descriptor& holder) {
   // [G2] Killed after this and before the wake: the sleepers' slice ends.
   if (!hit.replace(hit.head.next_token().with_flags(hit.head.urgent(), false), Owner::idle())) return false;
   if (hit.head.waiters() || hit.head.urgent()) wake_first_waiter(table, hit.index);
-  return true;
-}
-bool release(const Table& table, const Hit& hit, const Descriptor& holder) {
-  if (!release(table, hit)) return false;
   free_if_single(table, holder);
   return true;
 }
@@ -232,9 +220,14 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
 
 }    // namespace
 
-Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
-  Hit quick;
-  if (const std::uint64_t token = lock_idle(caller, ask, quick)) return LockResponse{LockStatus::ok, {}, token};
+Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask, const Wish& wish) {
+  std::optional<Hit> met;
+  if (const std::uint64_t token = lock_idle(caller, ask.key, wish, met)) return granted(token);
+  if (has_nul(ask.key.bytes) || has_nul(ask.signee)) return refusal(Errc::bad_request);
+  if (Refusal refusal; met && !ask.force && is_plainly_refused(caller.session.table, *met, wish, refusal)) {
+    caller.session.count(Counter::refusals);
+    return {boost::system::in_place_error, std::move(refusal)};
+  }
   LockResponse response;
   Obstacle obstacle;
   switch (attempt(caller, ask, Manners::barge, nullptr, response, obstacle)) {
@@ -246,12 +239,14 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
       break;
   }
   caller.session.count(Counter::refusals);
-  return refusal(Errc::forbidden, obstacle);
+  return refusal<LockResponse>(Errc::forbidden, obstacle);
 }
 
-Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
-  Hit quick;
-  if (const std::uint64_t token = lock_idle(caller, ask, quick)) return LockResponse{LockStatus::ok, {}, token};
+Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, const Wish& wish,
+                                         std::int64_t until_ns) {
+  std::optional<Hit> met;
+  if (const std::uint64_t token = lock_idle(caller, ask.key, wish, met)) return granted(token);
+  if (has_nul(ask.key.bytes) || has_nul(ask.signee)) return refusal(Errc::bad_request);
   const Table& table = caller.session.table;
   LockResponse response;
   Obstacle obstacle;
@@ -271,7 +266,7 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
       Now now;
       const Ends ends =
           ends_of(table, ask.duration, ask.time_to_live, now);    // terms of the grant: one claimant for both
-      const Terms terms{Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
+      const Terms terms = terms_of(ask, ends);
       const ClaimantUse self(caller, terms, ask.signee);
       tried = self ? wait(caller, ask, until_ns, self.index(), response, obstacle, error) : Tried::full;
       // The wake that was meant for the next holder may have been ours.
@@ -285,25 +280,17 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
     return refusal(error);
   }
   caller.session.count(Counter::refusals);
-  return refusal(error, obstacle);
+  return refusal<LockResponse>(error, obstacle);
 }
 
 Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std::string_view signee) {
+  if (unlock_known(caller, key, signee)) return UnlockResponse{UnlockStatus::ok};
+  if (has_nul(key.bytes) || has_nul(signee)) return refusal(Errc::bad_request);
   const Session& session = caller.session;
   const Table& table = session.table;
   for (;;) {
     Hit hit;
-    if (!glance(table, key, hit)) {
-      const Search search = find(table, key);
-      if (!search.hit) return UnlockResponse{UnlockStatus::no_lock};
-      hit = *search.hit;
-    }
-    if (!hit.owner.is_claimant()) return UnlockResponse{UnlockStatus::no_lock};
-    const Terms* known = caller.claimants.terms_of(hit.owner.claimant_index(), signee);
-    if (known != nullptr && known->gone_gap == kNever) {    // ours, and without a time to live also when it is stale
-      if (release(table, hit)) return UnlockResponse{UnlockStatus::ok};
-      continue;
-    }
+    if (!meet(table, key, hit) || !hit.owner.is_claimant()) return UnlockResponse{UnlockStatus::no_lock};
     Obstacle obstacle;
     obstacle.holder = describe(table, hit.owner.claimant_index());
     Descriptor& holder = obstacle.holder;
@@ -322,7 +309,7 @@ Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std
       obstacle.hit = hit;
       obstacle.held = true;
       session.count(Counter::refusals);
-      return refusal(Errc::forbidden, obstacle);
+      return refusal<UnlockResponse>(Errc::forbidden, obstacle);
     }
     if (release(table, hit, holder)) return UnlockResponse{UnlockStatus::ok};
   }
@@ -332,47 +319,43 @@ void unlock_grant(const Session& session, const Key& key, std::uint64_t token) {
   const Table& table = session.table;
   for (;;) {
     Hit hit;
-    if (!glance(table, key, hit)) {
-      const Search search = find(table, key);
-      if (!search.hit) return;
-      hit = *search.hit;
-    }
-    if (!hit.owner.is_claimant() || hit.head.token() != token) return;
+    if (!meet(table, key, hit) || !hit.owner.is_claimant() || hit.head.token() != token) return;
     const Descriptor holder = describe(table, hit.owner.claimant_index());
     if (holder.session() != session.id || release(table, hit, holder)) return;
   }
 }
 
-Result<CheckResponse> check(const Table& table, const Key& key) {
+bool check(const Table& table, const Key& key, CheckResponse& response) {
   for (;;) {
-    const Search search = find(table, key);
-    if (!search.hit || !search.hit->owner.is_claimant()) return make_error_code(Errc::not_found);
-    const Hit& hit = *search.hit;
+    Hit hit;
+    if (!meet(table, key, hit) || !hit.owner.is_claimant()) return false;
     const Descriptor holder = describe(table, hit.owner.claimant_index());
-    CheckResponse response{holder.signee(), holder.terms.rank.level(), hit.head.token(), {}, holder.pid};
+    holder.signee(response.signee);
+    response.level = holder.terms.rank.level();
+    response.token = hit.head.token();
+    response.pid = holder.pid;
     if (!hit.still()) continue;
-    if (hit.owner.deadline() == kNever) return response;
+    if (hit.owner.deadline() == kNever) return true;
     Now now;
     const Tick tick = now.tick(table);
     if (!hit.still()) continue;    // else it may have been renewed in time
-    if (tick >= gone_at(hit, holder.terms)) return make_error_code(Errc::not_found);
+    if (tick >= gone_at(hit, holder.terms)) return false;
     const Tick end = lease_end(hit, holder.terms);
-    if (end != kNever) {
-      response.expires_in = std::chrono::nanoseconds(table.tick_ns(end) - now.ns());
-      // A tick that has begun is past: never say that nothing is left of a lease, nor that some is left of a stale one.
-      if (tick >= end && response.expires_in->count() >= 0) response.expires_in = std::chrono::nanoseconds(-1);
-    }
-    return response;
+    if (end == kNever) return true;
+    nanoseconds left(table.tick_ns(end) - now.ns());
+    // A tick that has begun is past: never say that nothing is left of a lease, nor that some is left of a stale one.
+    if (tick >= end) left = std::min(left, nanoseconds(-1));
+    response.expires_in = left;
+    return true;
   }
 }
 
 Result<void> confirm(const Table& table, const Key& key, std::uint64_t token) {
   for (;;) {
-    const Search search = find(table, key);
-    if (!search.hit || !search.hit->owner.is_claimant() || search.hit->head.token() != token) {
+    Hit hit;
+    if (!meet(table, key, hit) || !hit.owner.is_claimant() || hit.head.token() != token) {
       return make_error_code(Errc::lost);
     }
-    const Hit& hit = *search.hit;
     const Descriptor holder = describe(table, hit.owner.claimant_index());
     if (!hit.still()) continue;
     Now now;

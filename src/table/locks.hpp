@@ -1,6 +1,7 @@
 // The rules of the lock service, on the cells of a table.
 #pragma once
 
+#include "table/cell_memo.hpp"
 #include "table/claimant_cache.hpp"
 #include "table/grants.hpp"
 
@@ -10,10 +11,17 @@
 
 namespace keyrack::table {
 
+/// What one thread remembers of its last calls in one session.
+struct ThreadMemory {
+  ClaimantCache claimants;
+  KeyMemo keys;
+  NumberMemo mutexes;
+};
+
 /// A thread at work in a session.
 struct Caller {
   Session& session;
-  ClaimantCache& claimants;
+  ThreadMemory& memory;
   std::int32_t pid;
 };
 
@@ -27,13 +35,43 @@ struct Ask {
   std::optional<std::chrono::nanoseconds> duration = {}, time_to_live = {};
 };
 
+inline Terms terms_of(const Ask& ask, const Ends& ends) {
+  return {Rank::of(ask.level, ask.signee.size(), ask.process_bound), ends.lease_gap, ends.gone_gap};
+}
+
+/// What is asked for, as it would stand in the table if it were granted at once. `since` is for people.
+struct Wish {
+  std::string_view signee;
+  Terms terms;
+  Tick deadline, since;
+};
+inline Wish wish_of(const Table& table, std::string_view signee, Rank rank,
+                    const std::optional<std::chrono::nanoseconds>& duration,
+                    const std::optional<std::chrono::nanoseconds>& time_to_live) {
+  Now now;
+  const Ends ends = ends_of(table, duration, time_to_live, now);
+  return {signee, {rank, ends.lease_gap, ends.gone_gap}, ends.deadline, table.rough_tick(now.about_ns())};
+}
+inline Wish wish_of(const Table& table, const Ask& ask) {
+  return wish_of(table, ask.signee, Rank::of(ask.level, ask.signee.size(), ask.process_bound), ask.duration,
+                 ask.time_to_live);
+}
+
 constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
 
-Result<LockResponse, Refusal> lock(const Caller&, const Ask&);
+// Key and signee have a length that fits. Error bad_request: there is a NUL in them.
+Result<LockResponse, Refusal> lock(const Caller&, const Ask&, const Wish&);
+inline Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
+  return lock(caller, ask, wish_of(caller.session.table, ask));
+}
 /// `until_ns`: monotonic.
-Result<LockResponse, Refusal> lock_until(const Caller&, const Ask&, std::int64_t until_ns);
+Result<LockResponse, Refusal> lock_until(const Caller&, const Ask&, const Wish&, std::int64_t until_ns);
+inline Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
+  return lock_until(caller, ask, wish_of(caller.session.table, ask), until_ns);
+}
 Result<UnlockResponse, Refusal> unlock(const Caller&, const Key&, std::string_view signee);
-Result<CheckResponse> check(const Table&, const Key&);
+/// False: nobody holds it; then the response means nothing.
+bool check(const Table&, const Key&, CheckResponse&);
 Result<void> confirm(const Table&, const Key&, std::uint64_t token);
 
 /// Unlocks this session's grant with that token; nothing if it is no more, or another session's.

@@ -13,31 +13,42 @@ std::uint32_t span_of(unsigned level) { return 1u << 5 * level; }    // names un
 static_assert(kHintFan == 32);
 
 struct Names {
+  Names(const Table& of, std::uint32_t of_epoch, std::string_view family_name)
+      : table(of), epoch(of_epoch), family(family_name), hash(Key::hash(family_name)) {}
+
   const Table& table;
   std::uint32_t epoch;
   std::string_view family;
+  std::uint64_t hash;
 
-  Key key(std::uint32_t number) const { return Key::name(epoch, family, number); }
+  Key key(std::uint32_t number) const { return Key::name(epoch, family, hash, number); }
 };
 
 /// The record of one name, in whatever state its cell is.
 struct Place {
   Key key;
   Record* record;
+  std::uint64_t birth = kUnknown;    // as told by the first word that was read
 
-  /// A word of its NamePart, read as a word of this name and not of what the record may have become since.
-  std::optional<Born> read(const Word& word) const {
-    const Born seen{word.load(std::memory_order_acquire)};    // before the key; pairs with [N4]
-    if (!holds_key(*record, key)) return {};
-    return seen;
+  /// A word of its NamePart, as a word of this name and not of what the record may have become since: one that was born
+  /// with another word of this name is. False: it is not.
+  bool read(const Word& word, Born& seen) {
+    seen.bits = word.load(std::memory_order_acquire);    // before the key; pairs with [N4]
+    if (seen.birth() == birth) [[likely]]
+      return true;
+    if (!holds_key(*record, key)) return false;
+    birth = seen.birth();
+    return true;
   }
+
+  static constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
 };
 
 std::optional<Place> place_of(const Names& names, std::uint32_t number) {
   const Key key = names.key(number);
-  const Search search = find(names.table, key);
-  if (!search.hit) return {};
-  return Place{key, search.hit->record};
+  Hit hit;
+  if (!meet(names.table, key, hit)) return {};
+  return Place{key, hit.record};
 }
 
 /// The record that has the level-k set for a name, and the name's bit in it.
@@ -45,24 +56,24 @@ std::uint32_t holder_of_set(std::uint32_t number, unsigned level) { return numbe
 std::uint32_t bit_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
 
 template <class Change>
-void change_value(const Place& place, Word& word, Change&& change) {
-  for (;;) {
-    const auto seen = place.read(word);
-    if (!seen) return;
-    const std::uint32_t value = change(seen->value());
-    if (value == seen->value()) return;
-    std::uint64_t expected = seen->bits;
-    if (word.compare_exchange_weak(expected, seen->with(value).bits)) return;
+void change_value(Place& place, Word& word, Change&& change) {
+  Born seen;
+  while (place.read(word, seen)) {
+    const std::uint32_t value = change(seen.value());
+    if (value == seen.value()) return;
+    if (word.compare_exchange_weak(seen.bits, seen.with(value).bits)) return;
   }
 }
 
 /// Says in the sets of all levels from `from` on that the name may be free. After its cell was made free.
 void announce(const Names& names, std::uint32_t number, unsigned from = 0) {
   std::optional<Place> place;
+  std::uint32_t last = 0;
   for (unsigned level = from; level < kHintLevels; ++level) {
     const std::uint32_t at = holder_of_set(number, level);
-    if (!place || place->key.qualifier != names.key(at).qualifier) place = place_of(names, at);
+    if (!place || at != last) place = place_of(names, at);
     if (!place) return;
+    last = at;
     change_value(*place, names.table.name_part(*place->record).hints[level],
                  [&](std::uint32_t set) { return set | bit_in_set(number, level); });
   }
@@ -71,39 +82,42 @@ void announce(const Names& names, std::uint32_t number, unsigned from = 0) {
 /// How a name stands for somebody with that `auto_release_after`.
 struct NameSight {
   Hit hit;
-  std::optional<Descriptor> holder;
+  Descriptor holder;
   bool free;
 };
 
-std::optional<NameSight> look_at(const Names& names, std::uint32_t number, std::optional<nanoseconds> auto_release,
-                                 Now& now) {
-  for (;;) {
-    const Search search = find(names.table, names.key(number));
-    if (!search.hit) return {};
-    const Hit& hit = *search.hit;
-    std::optional<Descriptor> holder;
-    if (hit.owner.is_claimant()) {
-      holder = describe(names.table, hit.owner.claimant_index());
-      if (!hit.still()) continue;
-    } else if (!hit.owner.is_idle() && !hit.owner.is_alloc()) {
+std::optional<NameSight> look_at(const Names& names, std::uint32_t number,
+                                 const std::optional<nanoseconds>& auto_release, Now& now) {
+  std::optional<NameSight> sight(std::in_place);
+  Hit& hit = sight->hit;
+  do {
+    if (!meet(names.table, names.key(number), hit)) {
+      sight.reset();
+      return sight;
+    }
+    if (!hit.owner.is_claimant() && !hit.owner.is_idle() && !hit.owner.is_alloc()) {
       corrupt("a name's cell has no known owner");
     }
-    return NameSight{hit, holder, is_name_free(names.table, hit, holder, auto_release, now)};
-  }
+    sight->holder = holder_of(names.table, hit);
+  } while (sight->holder && !hit.still());
+  sight->free = is_name_free(names.table, hit, sight->holder, auto_release, now);
+  return sight;
 }
 
 /// A name of that number turned out to be held, or a set to be empty: the bit at that level goes. Looks again
 /// afterwards.
 void retract(const Names& names, std::uint32_t number, unsigned level, std::optional<nanoseconds> auto_release) {
-  const auto place = place_of(names, holder_of_set(number, level));
+  auto place = place_of(names, holder_of_set(number, level));
   if (!place) return;
   change_value(*place, names.table.name_part(*place->record).hints[level],
                [&](std::uint32_t set) { return set & ~bit_in_set(number, level); });
   if (level > 0) {
-    const auto child = place_of(names, number & ~(span_of(level) - 1));
+    auto child = place_of(names, number & ~(span_of(level) - 1));
     if (!child) return;
-    const auto set = child->read(names.table.name_part(*child->record).hints[level - 1]);
-    if (set && set->value() != 0) announce(names, number, level);
+    Born set;
+    if (child->read(names.table.name_part(*child->record).hints[level - 1], set) && set.value() != 0) {
+      announce(names, number, level);
+    }
     return;
   }
   Now now;
@@ -111,7 +125,7 @@ void retract(const Names& names, std::uint32_t number, unsigned level, std::opti
   if (!sight) return;
   if (sight->free) {
     announce(names, number);
-  } else if (const auto root = place_of(names, 0)) {
+  } else if (auto root = place_of(names, 0)) {
     // Others may call a name free by its age that is held for us: let them look for it again.
     Word& word = names.table.name_part(*root->record).oldest;
     BornTick oldest{word.load(std::memory_order_relaxed)};
@@ -130,14 +144,14 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
     std::optional<Place> place = start;
     std::uint32_t number = 0;
     for (unsigned level = kHintLevels; level-- > 0;) {
-      const auto set = place->read(names.table.name_part(*place->record).hints[level]);
-      if (!set) return {};    // a reset
-      if (set->value() == 0) {
+      Born set;
+      if (!place->read(names.table.name_part(*place->record).hints[level], set)) return {};    // a reset
+      if (set.value() == 0) {
         if (level == kHintLevels - 1) return {};
         retract(names, number, level + 1, auto_release);
         break;
       }
-      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set->value()));
+      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set.value()));
       number += bit * span_of(level);
       if (level == 0) return number;
       if (bit == 0) continue;
@@ -153,7 +167,7 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
 
 /// Puts a claimant of the caller's into a name's cell. Empty: the cell has changed, or the names were forgotten.
 Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, std::uint32_t number, const Hit& hit,
-                                      const std::optional<Descriptor>& holder, bool process_bound, Now& now) {
+                                      const Descriptor& holder, bool process_bound, Now& now) {
   const Table& table = names.table;
   // [N3] The cell was so while the epoch was still ours, so a reset comes after this: whoever made it so after a reset
   // knew of it, and the cell was acquired.
@@ -162,7 +176,7 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
     return std::optional<NameGrant>{};
   }
   const Terms terms{Rank::of(0, 0, process_bound), 0, kNever};
-  const auto use = caller.claimants.use(caller.session, terms, {}, caller.pid);
+  const auto use = caller.memory.claimants.use(caller.session, terms, {}, caller.pid);
   if (!use) {
     take_out_unmade(table, hit);
     return make_error_code(Errc::table_full);
@@ -171,7 +185,7 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
   const bool taken = hit.replace(head, Owner::claimant(use->index, now.tick(table)));    // [N1]
   if (use->single) drop_claimant(table, use->index);
   if (!taken) return std::optional<NameGrant>{};
-  if (holder) free_if_single(table, *holder);
+  free_if_single(table, holder);
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
 }
 
@@ -193,11 +207,11 @@ Tick announce_all_old(const Names& names, nanoseconds auto_release, Now& now) {
 }
 
 /// Names that are free by age announce themselves to nobody: looks for them when the oldest may have become so.
-void announce_the_old(const Names& names, const Place& root, nanoseconds auto_release, Now& now) {
+void announce_the_old(const Names& names, Place& root, nanoseconds auto_release, Now& now) {
   const Table& table = names.table;
   NamePart& part = table.name_part(*root.record);
   BornTick oldest{part.oldest.load(std::memory_order_acquire)};
-  if (!root.read(part.count)) return;    // a reset
+  if (Born count; !root.read(part.count, count)) return;    // a reset
   if (now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
   const Tick bound = announce_all_old(names, auto_release, now);
   part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits);
@@ -224,7 +238,7 @@ Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& nam
     grant = *taken;
   }
   // Killed before: the next one finds the record and counts it.
-  if (const auto root = place_of(names, 0)) {
+  if (auto root = place_of(names, 0)) {
     change_value(*root, names.table.name_part(*root->record).count,
                  [&](std::uint32_t count) { return std::max(count, number + 1); });
   }
@@ -238,7 +252,7 @@ std::optional<Hit> cell_of(const Table& table, const NameGrant& grant) {
   return hit;
 }
 
-bool is_old(const Table& table, const Hit& hit, std::optional<nanoseconds> auto_release, Now& now) {
+bool is_old(const Table& table, const Hit& hit, const std::optional<nanoseconds>& auto_release, Now& now) {
   // Somewhere within its tick it was updated: never call it old too early.
   return auto_release && now.ns() - table.tick_ns(hit.owner.deadline() + 1) > auto_release->count();
 }
@@ -254,10 +268,10 @@ bool free_cell(const Names& names, std::uint32_t number, const Hit& hit, const D
 
 }    // namespace
 
-bool is_name_free(const Table& table, const Hit& hit, const std::optional<Descriptor>& seen,
-                  std::optional<nanoseconds> auto_release_after, Now& now) {
-  if (!seen) return true;
-  if (seen->terms.rank.process_bound() && !alive(table, seen->session())) return true;
+bool is_name_free(const Table& table, const Hit& hit, const Descriptor& holder,
+                  const std::optional<nanoseconds>& auto_release_after, Now& now) {
+  if (!holder) return true;
+  if (holder.terms.rank.process_bound() && !alive(table, holder.session())) return true;
   return is_old(table, hit, auto_release_after, now);
 }
 
@@ -267,7 +281,7 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
   for (;;) {
     Now now;    // of this try: a name may have become free by its age since the last one, which retract() will see
     const Names names{table, table.names_epoch(), family.name};
-    const auto root = place_of(names, 0);
+    auto root = place_of(names, 0);
     std::uint32_t next = 0;
     if (root) {
       if (family.auto_release_after) announce_the_old(names, *root, *family.auto_release_after, now);
@@ -282,9 +296,9 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
         if (*taken) return **taken;
         continue;
       }
-      const auto count = root->read(table.name_part(*root->record).count);
-      if (!count) continue;    // a reset
-      next = count->value();
+      Born count;
+      if (!root->read(table.name_part(*root->record).count, count)) continue;    // a reset
+      next = count.value();
       if (next > table.geometry().slots) {
         // A reset makes room, where somebody who has not heard of it may register one more.
         if (table.names_epoch() != names.epoch) continue;
@@ -329,7 +343,7 @@ Result<void> release_name(const Table& table, const Family& family, std::uint32_
     Now now;
     const auto sight = look_at(names, number, {}, now);
     if (!sight || !sight->holder) return {};
-    if (free_cell(names, number, sight->hit, *sight->holder)) return {};
+    if (free_cell(names, number, sight->hit, sight->holder)) return {};
   }
 }
 
@@ -375,9 +389,8 @@ void reset_names(const Table& table) {
     // Epochs only rise, and whoever made the record knew its own: so another one is a later one. Of a record that has
     // changed since, condemn() knows.
     if (!key || key->kind != Kind::name || key->epoch == table.names_epoch()) continue;
-    std::optional<Descriptor> holder;
-    if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
-    if (condemn(table, hit) && holder) free_if_single(table, *holder);
+    const Descriptor holder = holder_of(table, hit);
+    if (condemn(table, hit)) free_if_single(table, holder);
   }
 }
 
@@ -387,14 +400,13 @@ std::optional<NameSeen> see_name(const Table& table, const Hit& hit, std::uint32
   const auto key = read_key(table, *hit.record);
   const auto created_ns =
       static_cast<std::int64_t>(table.name_part(*hit.record).created.load(std::memory_order_relaxed));
-  std::optional<Descriptor> holder;
-  if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
+  const Descriptor holder = holder_of(table, hit);
   if (!hit.still() || !key || key->kind != Kind::name || key->epoch != epoch) return {};
   NameSeen seen{
       key->bytes, key->number, is_name_free(table, hit, holder, auto_release_after, now), false, 0, created_ns, 0};
   if (seen.free) return seen;
-  seen.process_bound = holder->terms.rank.process_bound();
-  seen.pid = holder->pid;
+  seen.process_bound = holder.terms.rank.process_bound();
+  seen.pid = holder.pid;
   seen.updated_ns = os::wall_ns() - (now.ns() - table.tick_ns(hit.owner.deadline()));
   seen.updated_ns = std::max(seen.updated_ns, created_ns);    // a tick is coarser than the wall clock
   return seen;
@@ -424,10 +436,9 @@ std::vector<NameSeen> list_names(const Table& table, std::optional<nanoseconds> 
 void announce_if_free(const Table& table, const Hit& hit, std::uint32_t epoch) {
   const auto key = read_key(table, *hit.record);
   if (!key || key->kind != Kind::name || key->epoch != epoch) return;
-  std::optional<Descriptor> holder;
-  if (hit.owner.is_claimant()) holder = describe(table, hit.owner.claimant_index());
+  const Descriptor holder = holder_of(table, hit);
   Now now;    // what has changed meanwhile is announced by whoever changed it; a bit too many costs one look
-  if (is_name_free(table, hit, holder, {}, now)) announce({table, epoch, key->bytes}, key->number);
+  if (is_name_free(table, hit, holder, {}, now)) announce(Names(table, epoch, key->bytes), key->number);
 }
 
 void release_all_of(const Table& table, SessionId session) {
@@ -441,7 +452,7 @@ void release_all_of(const Table& table, SessionId session) {
       const Descriptor holder = describe(table, hit.owner.claimant_index());
       if (!key || key->kind != Kind::name || key->epoch != epoch) break;
       if (!holder.terms.rank.process_bound() || holder.session() != session) break;
-      if (free_cell({table, epoch, key->bytes}, key->number, hit, holder)) break;
+      if (free_cell(Names(table, epoch, key->bytes), key->number, hit, holder)) break;
     }
   }
 }

@@ -62,10 +62,9 @@ std::optional<NameSeen> see_name(const Table&, const Hit&, std::uint32_t epoch,
 /// After a death: if the record is a name of that epoch that nobody has, it is announced as free.
 void announce_if_free(const Table&, const Hit&, std::uint32_t epoch);
 
-/// Is the name whose cell is this free, for somebody with that `auto_release_after`? For a hit that was described as
-/// `seen`; empty if no claimant has it.
-bool is_name_free(const Table&, const Hit&, const std::optional<Descriptor>& seen,
-                  std::optional<std::chrono::nanoseconds> auto_release_after, Now&);
+/// Is the name whose cell and holder are these free, for somebody with that `auto_release_after`?
+bool is_name_free(const Table&, const Hit&, const Descriptor& holder,
+                  const std::optional<std::chrono::nanoseconds>& auto_release_after, Now&);
 
 /// Releases the held names of a session that is about to end.
 void release_all_of(const Table&, SessionId);

@@ -47,10 +47,9 @@ std::optional<Hit> take(Session& session, const Hit& hit, std::uint64_t floor) {
 }
 
 bool evict(Session& session, const Hit& victim) {
-  std::optional<Descriptor> grant;
-  if (victim.owner.is_claimant()) grant = describe(session.table, victim.owner.claimant_index());
+  const Descriptor holder = holder_of(session.table, victim);
   if (!condemn(session.table, victim)) return false;
-  if (grant) free_if_single(session.table, *grant);
+  free_if_single(session.table, holder);
   session.count(Counter::evictions);
   return true;
 }

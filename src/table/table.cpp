@@ -1,7 +1,5 @@
 #include "table/table.hpp"
 
-#include <algorithm>
-
 namespace keyrack::table {
 
 void write_words(Word* words, std::string_view bytes) {
@@ -10,12 +8,22 @@ void write_words(Word* words, std::string_view bytes) {
   }
 }
 
-std::string read_words(const Word* words, std::size_t bytes) {
-  std::string text(bytes, '\0');
-  for (std::size_t at = 0; at < bytes; at += 8) {
+void read_words(const Word* words, std::size_t bytes, std::string& text) {
+  text.resize(bytes);
+  std::size_t at = 0;
+  for (; at + 8 <= bytes; at += 8) {
     const std::uint64_t word = words[at / 8].load(std::memory_order_relaxed);
-    std::memcpy(text.data() + at, &word, std::min<std::size_t>(8, bytes - at));
+    std::memcpy(text.data() + at, &word, 8);
   }
+  if (at == bytes) return;
+  for (std::uint64_t word = words[at / 8].load(std::memory_order_relaxed); at < bytes; ++at, word >>= 8) {
+    text[at] = static_cast<char>(word);
+  }
+}
+
+std::string read_words(const Word* words, std::size_t bytes) {
+  std::string text;
+  read_words(words, bytes, text);
   return text;
 }
 

@@ -26,55 +26,64 @@ inline void raise(Word& word, std::uint64_t value) {
   }
 }
 
-/// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
-/// The up to eight bytes from `at` on, zero padded. Whole loads where there is room: a word that is put together from
-/// bytes in memory stalls the load that follows.
-inline std::uint64_t word_at(std::string_view bytes, std::size_t at) {
-  std::uint64_t word = 0;
-  const std::size_t left = bytes.size() - at;
-  if (left >= 8) {
-    std::memcpy(&word, bytes.data() + at, 8);
-  } else if (bytes.size() >= 8) {
-    std::memcpy(&word, bytes.data() + bytes.size() - 8, 8);
-    word >>= 8 * (8 - left);
-  } else {
-    for (std::size_t i = left; i-- > 0;) word = word << 8 | static_cast<unsigned char>(bytes[at + i]);
-  }
-  return word;
+/// A number of a text's bytes.
+template <class T>
+T load_as(const char* bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
 }
+/// The up to eight bytes from `at` on, zero padded. Whole loads where there is room, which may overlap: a word that is
+/// put together from bytes in memory stalls the load that follows.
+inline std::uint64_t word_at(std::string_view bytes, std::size_t at) {
+  const char* const end = bytes.data() + bytes.size();
+  const std::size_t left = bytes.size() - at;
+  if (left >= 8) return load_as<std::uint64_t>(bytes.data() + at);
+  if (bytes.size() >= 8) return load_as<std::uint64_t>(end - 8) >> 8 * (8 - left);
+  if (left >= 4) {
+    return load_as<std::uint32_t>(end - left) | std::uint64_t{load_as<std::uint32_t>(end - 4)} << 8 * (left - 4);
+  }
+  if (left == 0) return 0;
+  const auto byte = [&](std::size_t i) { return std::uint64_t{load_as<std::uint8_t>(end - left + i)} << 8 * i; };
+  return byte(0) | byte(left / 2) | byte(left - 1);
+}
+/// Bytes as relaxed words: they are read while others may write them, and believed only after a cell says so.
 inline bool words_equal(const Word* words, std::string_view bytes) {
   std::size_t at = 0;
   for (; at + 8 <= bytes.size(); at += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, bytes.data() + at, 8);
-    if (words[at / 8].load(std::memory_order_relaxed) != word) return false;
+    if (words[at / 8].load(std::memory_order_relaxed) != load_as<std::uint64_t>(bytes.data() + at)) return false;
   }
   return at == bytes.size() || words[at / 8].load(std::memory_order_relaxed) == word_at(bytes, at);
 }
 void write_words(Word* words, std::string_view bytes);
+void read_words(const Word* words, std::size_t bytes, std::string& text);
 std::string read_words(const Word* words, std::size_t bytes);
 
 class Table {
  public:
-  Table(std::byte* base, const Layout& layout) : base_(base), layout_(layout), epoch_ns_(header().epoch_ns) {}
+  Table(std::byte* base, const Layout& layout)
+      : base_(base),
+        layout_(layout),
+        buckets_(reinterpret_cast<Bucket*>(base + layout.buckets_at)),
+        records_(base + layout.records_at),
+        claimants_(base + layout.claimants_at),
+        epoch_ns_(header().epoch_ns) {}
 
   const Layout& layout() const { return layout_; }
   const Geometry& geometry() const { return layout_.geometry; }
 
   Header& header() const { return *reinterpret_cast<Header*>(base_); }
-  Bucket& bucket(std::uint64_t hash) const {
-    return at<Bucket>(layout_.buckets_at, sizeof(Bucket), hash & (layout_.buckets - 1));
-  }
+  Bucket& bucket(std::uint64_t hash) const { return buckets_[hash & (layout_.buckets - 1)]; }
   Record& record(RecordIndex index) const {
     if (index >= layout_.geometry.slots) corrupt("a record's index is out of range");
-    return at<Record>(layout_.records_at, layout_.record_stride, index);
+    return *reinterpret_cast<Record*>(records_ + layout_.record_stride * index);
   }
   NamePart& name_part(Record& record) const {
     return *reinterpret_cast<NamePart*>(reinterpret_cast<std::byte*>(&record) + layout_.name_offset);
   }
   Claimant& claimant(ClaimantIndex index) const {
     if (index >= layout_.claimants) corrupt("a claimant's index is out of range");
-    return at<Claimant>(layout_.claimants_at, layout_.claimant_stride, index);
+    return *reinterpret_cast<Claimant*>(claimants_ + layout_.claimant_stride * index);
   }
   LifeEntry& life(std::uint32_t slot) const {
     if (slot >= layout_.geometry.sessions) corrupt("a session's index is out of range");
@@ -102,6 +111,8 @@ class Table {
   Tick tick_after(std::int64_t monotonic_ns) const {
     return clamp((monotonic_ns - epoch_ns_ + (1 << kTickShift) - 1) >> kTickShift);
   }
+  /// The same for people: what does not fit is wrong, and does no harm.
+  Tick rough_tick(std::int64_t monotonic_ns) const { return static_cast<Tick>(monotonic_ns - epoch_ns_) >> kTickShift; }
   std::int64_t tick_ns(Tick tick) const {    // monotonic
     return static_cast<std::int64_t>(tick << kTickShift) + epoch_ns_;
   }
@@ -122,6 +133,9 @@ class Table {
 
   std::byte* base_;
   Layout layout_;
+  Bucket* buckets_;    // the three that every call goes through
+  std::byte* records_;
+  std::byte* claimants_;
   std::int64_t epoch_ns_;    // a copy: it is sound, and stays so
 };
 

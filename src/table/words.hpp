@@ -179,6 +179,7 @@ struct Born {
 
   static Born at(std::uint64_t token, std::uint32_t value) { return {token << 32 | value}; }
   std::uint32_t value() const { return static_cast<std::uint32_t>(bits); }
+  std::uint32_t birth() const { return static_cast<std::uint32_t>(bits >> 32); }
   Born with(std::uint32_t value) const { return {(bits >> 32 << 32) | value}; }
 };
 

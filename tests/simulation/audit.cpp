@@ -39,7 +39,7 @@ class Auditor {
   void report(const std::string& fault) {
     if (fault_.empty()) fault_ = fault;
   }
-  table::Caller caller() { return {session_, claimants_, kPid}; }
+  table::Caller caller() { return {session_, memory_, kPid}; }
 
   /// Those who have not closed are dead now.
   void end_if_living(table::SessionId id) const {
@@ -86,7 +86,7 @@ class Auditor {
       }
     }
     table::reset_names(table_);
-    claimants_.drop_all(table_);
+    memory_.claimants.drop_all(table_);
   }
 
   void audit_locks(const Tokens& last_tokens) {
@@ -112,7 +112,7 @@ class Auditor {
       }
     }
     table::unlock_all_of(table_, session_.id);
-    claimants_.drop_all(table_);
+    memory_.claimants.drop_all(table_);
   }
 
   void audit_claimants() {
@@ -131,7 +131,7 @@ class Auditor {
 
   const table::Table& table_;
   table::Session session_;
-  table::ClaimantCache claimants_{};
+  table::ThreadMemory memory_{};
   std::string fault_{};
 };
 

@@ -7,6 +7,7 @@
 #include "../reference/text.hpp"
 #include "os/process.hpp"
 #include "table/names.hpp"
+#include "table/quick.hpp"
 #include "table/waiting.hpp"
 
 #include <algorithm>
@@ -87,7 +88,7 @@ class Trial {
     }
     world_.act_as(1, [&] {
       play(plan_.before, 1, before_, false);
-      before_.claimants.drop_all(table_);
+      before_.memory.claimants.drop_all(table_);
     });
     for (const Part& part : plan_.parts) {
       ++processes_[part.process].threads;
@@ -116,7 +117,7 @@ class Trial {
   };
   /// What a thread has, and what it is at.
   struct Actor {
-    table::ClaimantCache claimants{};
+    table::ThreadMemory memory{};
     std::map<std::uint32_t, std::uint64_t> tokens{};    // by key
     std::vector<std::pair<rules::Loan, table::NameGrant>> held{};
     std::optional<std::uint32_t> waits_for{};
@@ -137,8 +138,12 @@ class Trial {
     return layout;
   }
 
+  std::uint64_t lock_remembered(Actor& actor, const std::string& key, const table::Ask& ask) {
+    return plan_.remember ? table::lock_remembered(actor.memory, key, table::wish_of(table_, ask)) : 0;
+  }
+
   table::Caller caller(Actor& actor) {
-    return {*processes_[actor.process].session, actor.claimants, static_cast<std::int32_t>(actor.process)};
+    return {*processes_[actor.process].session, actor.memory, static_cast<std::int32_t>(actor.process)};
   }
 
   void attach(std::uint32_t process) {
@@ -157,7 +162,7 @@ class Trial {
     play(part.calls, part.process, actor, true);
     world_.linger();    // closing wakes whoever waits, too
     end_further(actor);
-    actor.claimants.drop_all(table_);
+    actor.memory.claimants.drop_all(table_);
     Process& process = processes_[part.process];
     if (--process.threads != 0) return;
     look_for_lost_places(process.session->id);
@@ -243,6 +248,9 @@ class Trial {
                          .time_to_live = rules::span_of(asked.time_to_live)};
     switch (asked.kind) {
       case Kind::lock:
+        if (const std::uint64_t token = lock_remembered(actor, key_bytes, ask)) {
+          return granted(call, actor, LockResponse{LockStatus::ok, {}, token});
+        }
         return granted(call, actor, table::lock(caller(actor), ask));
       case Kind::wait: {
         actor.waits_for = call.key;
@@ -253,9 +261,15 @@ class Trial {
       case Kind::unlock:
         // Gone from inside before it can be let go; without an answer it may have been either.
         leave(call, actor.process);
+        if (plan_.remember && table::unlock_remembered(actor.memory, key_bytes, signee)) {
+          return rules::answer_of(UnlockResponse{UnlockStatus::ok});
+        }
         return rules::answer_of(table::unlock(caller(actor), key, signee));
-      case Kind::check:
-        return rules::answer_of(table::check(table_, key));
+      case Kind::check: {
+        CheckResponse holder;
+        const bool held = table::check(table_, key, holder);
+        return rules::answer_of(held ? Result<CheckResponse>(holder) : make_error_code(Errc::not_found));
+      }
       default:
         return rules::answer_of(table::confirm(table_, key, asked.token));
     }

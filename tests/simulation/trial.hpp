@@ -58,8 +58,9 @@ struct Plan {
   std::vector<Part> parts = {};
   // What process 1 got before it goes on with; and all is renewed in time, so that nobody may be told that it is past.
   bool in_time = false;
-  bool talk = true;     // what one call did is known to all that begin later; else only what keyrack itself tells
-  bool leave = true;    // processes close; else they end as if killed
+  bool talk = true;         // what one call did is known to all that begin later; else only what keyrack itself tells
+  bool leave = true;        // processes close; else they end as if killed
+  bool remember = false;    // first what the thread remembers of its last calls, as the service does
 };
 
 /// What went wrong, in words; empty if nothing.

@@ -48,7 +48,7 @@ class TestSession {
 
   Session& session() { return session_; }
   const Table& table() const { return session_.table; }
-  Caller caller() { return {session_, cache_, 1}; }
+  Caller caller() { return {session_, memory_, 1}; }
   /// Locks by the rules; the token, or 0 when refused.
   std::uint64_t lock(std::string_view key, std::string_view signee) {
     const auto granted = table::lock(caller(), {.key = Key::lock(key), .signee = signee});
@@ -61,8 +61,13 @@ class TestSession {
 
  private:
   Session session_;
-  ClaimantCache cache_;
+  ThreadMemory memory_;
 };
+
+inline bool is_locked(const Table& table, std::string_view key) {
+  CheckResponse holder;
+  return check(table, Key::lock(key), holder);
+}
 
 inline std::uint32_t count_free_records(const Table& table) {
   std::uint32_t count = 0;

@@ -1,11 +1,13 @@
 // The protocol of the table, step by step, on memory of our own.
 #include "allocations.hpp"
+#include "table/quick.hpp"
 #include "table/room.hpp"
 #include "table_fixture.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <new>
@@ -28,11 +30,11 @@ TEST(Table, HoldsExactlyAsManyKeysAsItHasSlots) {
   const auto refused = lock(self.caller(), {.key = Key::lock("one more"), .signee = "me"});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::table_full);
-  for (int i = 0; i < 8; ++i) EXPECT_TRUE(check(self.table(), Key::lock(numbered("key", i))));
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(is_locked(self.table(), numbered("key", i)));
 
   EXPECT_TRUE(self.unlock("key3", "signee3"));
   EXPECT_NE(self.lock("one more", "me"), 0u);
-  EXPECT_FALSE(check(self.table(), Key::lock("key3")));
+  EXPECT_FALSE(is_locked(self.table(), "key3"));
 }
 
 TEST(Table, TokensRiseAlthoughRecordsAreUsedForOtherKeys) {
@@ -46,6 +48,94 @@ TEST(Table, TokensRiseAlthoughRecordsAreUsedForOtherKeys) {
       last[i] = token;
       ASSERT_TRUE(self.unlock(numbered("key", i), "me"));
     }
+  }
+}
+
+/// What is remembered of a key is true, or the exchange fails.
+class MemoTest : public testing::Test {
+ protected:
+  std::uint64_t lock_again(std::string_view key, std::string_view signee = "me") {
+    const Ask ask{.key = Key::lock(key), .signee = signee};
+    return lock_remembered(self_.caller().memory, key, wish_of(self_.table(), ask));
+  }
+  bool unlock_again(std::string_view key, std::string_view signee = "me") {
+    return unlock_remembered(self_.caller().memory, key, signee);
+  }
+  /// So that key and signee are remembered.
+  void use(std::string_view key) {
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_NE(self_.lock(key, "me"), 0u);
+      ASSERT_TRUE(self_.unlock(key, "me"));
+    }
+  }
+
+  MemoryTable memory_{kSmall};
+  TestSession self_{memory_}, other_{memory_};
+};
+
+TEST_F(MemoTest, LocksAndUnlocksWhatWasLeftSo) {
+  EXPECT_EQ(lock_again("key"), 0u);    // nothing is known of it
+  use("key");
+  const std::uint64_t token = lock_again("key");
+  EXPECT_NE(token, 0u);
+  EXPECT_TRUE(is_locked(self_.table(), "key"));
+  EXPECT_EQ(lock_again("key"), 0u);
+  EXPECT_EQ(other_.lock("key", "other"), 0u);
+  EXPECT_FALSE(unlock_again("key", "other"));
+  EXPECT_TRUE(unlock_again("key"));
+  EXPECT_FALSE(unlock_again("key"));
+  EXPECT_FALSE(is_locked(self_.table(), "key"));
+  EXPECT_GT(other_.lock("key", "other"), token);
+}
+
+TEST_F(MemoTest, OfARecordThatHasAnotherKeyByNow) {
+  use("key");
+  for (int i = 0; i < 8; ++i) ASSERT_NE(other_.lock(numbered("other", i), "other"), 0u);
+  ASSERT_FALSE(find(self_.table(), Key::lock("key")).hit);
+  EXPECT_EQ(lock_again("key"), 0u);
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(other_.unlock(numbered("other", i), "other"));
+  EXPECT_EQ(lock_again("key"), 0u);    // the same record, unlocked, and another key's
+  EXPECT_NE(self_.lock("key", "me"), 0u);
+}
+
+TEST_F(MemoTest, OfALockThatSomebodyElseHasHadSince) {
+  use("key");
+  ASSERT_NE(other_.lock("key", "other"), 0u);
+  EXPECT_EQ(lock_again("key"), 0u);
+  ASSERT_TRUE(other_.unlock("key", "other"));
+  EXPECT_EQ(lock_again("key"), 0u);
+  EXPECT_NE(self_.lock("key", "me"), 0u);
+}
+
+TEST_F(MemoTest, OfALockThatWasTakenAway) {
+  use("key");
+  ASSERT_NE(lock_again("key"), 0u);
+  ASSERT_TRUE(lock(other_.caller(), {.key = Key::lock("key"), .signee = "robber", .force = true}));
+  EXPECT_FALSE(unlock_again("key"));
+  EXPECT_TRUE(is_locked(self_.table(), "key"));
+}
+
+TEST_F(MemoTest, UnlocksNothingThatMayBeGoneByNow) {
+  const Ask ask{.key = Key::lock("key"), .signee = "me", .time_to_live = std::chrono::hours(1)};
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(lock(self_.caller(), ask));
+    EXPECT_FALSE(unlock_again("key"));    // its end has to be looked at
+    ASSERT_TRUE(self_.unlock("key", "me"));
+  }
+}
+
+TEST_F(MemoTest, TellsKeysOfAllLengthsApart) {
+  for (const std::size_t length : {1u, 2u, 3u, 4u, 7u, 8u, 9u, 15u, 16u, 17u, 23u, 24u, 25u, 31u, 32u}) {
+    const std::string key(length, 'k');
+    use(key);
+    for (std::size_t at = 0; at < length; ++at) {
+      std::string other = key;
+      other[at] = 'x';
+      EXPECT_EQ(lock_again(other), 0u) << length << ", " << at;
+    }
+    EXPECT_EQ(lock_again(key + "k"), 0u);
+    EXPECT_NE(lock_again(key), 0u) << length;
+    EXPECT_TRUE(unlock_again(key)) << length;
   }
 }
 
@@ -69,9 +159,9 @@ TEST(Table, ClaimantsOfSigneesThatStillHoldAreNotFreed) {
     ASSERT_TRUE(renewed && renewed->status == LockStatus::renewed) << level;
   }
   for (int i = 0; i < 8; ++i) {
-    const auto seen = check(self.table(), Key::lock(numbered("key", i)));
-    ASSERT_TRUE(seen);
-    EXPECT_EQ(seen->signee, numbered("holder", i));
+    CheckResponse seen;
+    ASSERT_TRUE(check(self.table(), Key::lock(numbered("key", i)), seen));
+    EXPECT_EQ(seen.signee, numbered("holder", i));
   }
 }
 
@@ -161,8 +251,8 @@ TEST(Table, ManyThreadsWithMoreKeysThanSlotsNeverShareAGrant) {
   std::vector<std::thread> threads;
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
-      ClaimantCache cache;
-      const Caller caller{self.session(), cache, 1};
+      ThreadMemory mine;
+      const Caller caller{self.session(), mine, 1};
       const std::string me = numbered("thread", thread);
       unsigned random = 12'345u + static_cast<unsigned>(thread);
       for (int round = 0; round < kRounds; ++round) {
@@ -177,7 +267,7 @@ TEST(Table, ManyThreadsWithMoreKeysThanSlotsNeverShareAGrant) {
           ++shared;
         }
       }
-      cache.drop_all(self.table());
+      mine.claimants.drop_all(self.table());
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -334,7 +424,7 @@ TEST(Table, AnAllocationThatFailsLosesNoClaimant) {
       const ClaimantState state{self.table().claimant(named).state.load()};
       EXPECT_TRUE(state.used() && (state.pinned() || state.single())) << allowed;
     }
-    self.caller().claimants.drop_all(self.table());
+    self.caller().memory.claimants.drop_all(self.table());
     EXPECT_EQ(count_pinned_claimants(self.table()), 0u) << allowed;
   }
 }
