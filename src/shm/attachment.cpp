@@ -48,6 +48,8 @@ struct Attachment::ThreadMemories {
   std::vector<Entry> entries;
 
   ~ThreadMemories() {
+    latest_ = {};
+    ended_ = true;
     for (Entry& entry : entries) {
       const auto attachment = entry.attachment.lock();
       if (!attachment || !attachment->mine()) continue;
@@ -92,8 +94,10 @@ Attachment::~Attachment() {
   if (!mine()) return;
   bool unfinished = false;
   try {
-    table::unlock_all_of(session_.table, session_.id);
-    table::release_all_of(session_.table, session_.id);
+    if (session_.binds) {    // else there is nothing to look for
+      table::unlock_all_of(session_.table, session_.id);
+      table::release_all_of(session_.table, session_.id);
+    }
   } catch (...) {    // corrupt, or out of memory
     unfinished = true;
   }
@@ -124,11 +128,18 @@ Result<std::shared_ptr<Attachment>, OpenError> Attachment::to(std::shared_ptr<co
 }
 
 constinit thread_local Attachment::Latest Attachment::latest_;
+constinit thread_local bool Attachment::ended_ = false;
 
 table::ThreadMemory& Attachment::thread_memory() {
   static thread_local ThreadMemories all;
-  latest_ = {serial_, &keeper_, &all.of(*this)};
+  latest_ = {serial_, &keeper_, ended_ ? &late_memory() : &all.of(*this)};
   return *latest_.memory;
+}
+
+/// For a destructor of some thread-local object that calls us when `all` is no more. Kept until we end.
+table::ThreadMemory& Attachment::late_memory() {
+  const std::lock_guard guard(late_mutex_);
+  return *late_.emplace_back(std::make_unique<table::ThreadMemory>());
 }
 
 Result<Attachment*, OpenError> Connection::attach_anew() {

@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 namespace keyrack::shm {
 
@@ -42,6 +44,7 @@ class Attachment {
   explicit Attachment(std::shared_ptr<const Segment>);
   bool attach();    // false: no slot is free
   table::ThreadMemory& thread_memory();
+  table::ThreadMemory& late_memory();
 
   /// The attachment that this thread has used last. Without a call to find it, in a shared library either.
   struct Latest {
@@ -50,6 +53,7 @@ class Attachment {
     table::ThreadMemory* memory = nullptr;
   };
   [[gnu::tls_model("initial-exec")]] static constinit thread_local Latest latest_;
+  static constinit thread_local bool ended_;    // this thread's memories are gone
 
   std::shared_ptr<const Segment> segment_;
   os::Keeper& keeper_;
@@ -58,6 +62,8 @@ class Attachment {
   std::int32_t pid_ = 0;
   std::uint64_t serial_;
   std::weak_ptr<Attachment> self_;
+  std::mutex late_mutex_;
+  std::vector<std::unique_ptr<table::ThreadMemory>> late_;
 };
 
 /// A service's way to its attachment, which in a forked child is a new one.

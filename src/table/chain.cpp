@@ -91,13 +91,8 @@ void clear_name_part(const Table& table, Record& record, std::uint64_t birth) {
 
 Search find(const Table& table, const Key& key) {
   Search search;
-  Hit hit;
-  if (glance(table, key, hit)) {
-    search.hit = hit;
-  } else {
-    search.hit = walk(table, table.bucket(key.tag.hash()), search.bucket_link,
-                      [&](const Hit& met) { return holds_key(*met.record, key); });
-  }
+  search.hit = walk(table, table.bucket(key.tag.hash()), search.bucket_link,
+                    [&](const Hit& met) { return holds_key(*met.record, key); });
   return search;
 }
 

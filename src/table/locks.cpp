@@ -4,6 +4,7 @@
 #include "table/waiting.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace keyrack::table {
 
@@ -54,6 +55,12 @@ Result<LockResponse, Refusal> granted(std::uint64_t token) {
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
+std::optional<Hit> glimpse(const Table& table, const Key& key) {
+  std::optional<Hit> met(std::in_place);
+  if (!glance(table, key, *met)) met.reset();
+  return met;
+}
+
 enum class Manners {
   barge,    // take what is free: lock() never waits, so it has no turn
   queue,    // leave it to those who have waited too long
@@ -61,20 +68,21 @@ enum class Manners {
 
 enum class Tried { granted, refused, full };
 
-/// One try by the rules. `place`: ours, when we wait. Fills in `response` or `obstacle`.
-Tried attempt(const Caller& caller, const Ask& ask, Manners manners, const WaiterPlace* place, LockResponse& response,
-              Obstacle& obstacle) {
+/// One try by the rules. `met`: what a glance has just shown. `place`: ours, when we wait. Fills in `response` or
+/// `obstacle`.
+Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Manners manners, const WaiterPlace* place,
+              LockResponse& response, Obstacle& obstacle) {
   Session& session = caller.session;
   const Table& table = session.table;
-  for (;;) {
+  for (bool again = false;; again = true) {
     Now now;
-    Hit hit;
-    if (!glance(table, ask.key, hit)) {
+    if (again) met = glimpse(table, ask.key);
+    if (!met) {
       const Search search = find(table, ask.key);
-      const auto found = search.hit ? search.hit : insert(session, ask.key, search);
-      if (!found) return Tried::full;
-      hit = *found;
+      met = search.hit ? search.hit : insert(session, ask.key, search);
+      if (!met) return Tried::full;
     }
+    const Hit hit = *std::exchange(met, std::nullopt);
     obstacle.hit = hit;
 
     Descriptor holder;
@@ -177,7 +185,7 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
     const std::uint32_t wake_count = place.wake_count();
     const RecordIndex aimed = obstacle.hit.index;
     place.aim(aimed);
-    const Tried tried = attempt(caller, ask, Manners::queue, &place, response, obstacle);
+    const Tried tried = attempt(caller, ask, glimpse(table, ask.key), Manners::queue, &place, response, obstacle);
     if (tried == Tried::full) return tried;
     if (obstacle.hit.index != aimed) {
       // Another record has the key now. A wake for the one we waited at may have been ours: to its next waiter.
@@ -230,7 +238,7 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask, const W
   }
   LockResponse response;
   Obstacle obstacle;
-  switch (attempt(caller, ask, Manners::barge, nullptr, response, obstacle)) {
+  switch (attempt(caller, ask, met, Manners::barge, nullptr, response, obstacle)) {
     case Tried::granted:
       return response;
     case Tried::full:
@@ -250,12 +258,12 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, c
   const Table& table = caller.session.table;
   LockResponse response;
   Obstacle obstacle;
-  Tried tried = attempt(caller, ask, Manners::queue, nullptr, response, obstacle);
+  Tried tried = attempt(caller, ask, met, Manners::queue, nullptr, response, obstacle);
   for (int spin = 0; tried == Tried::refused && obstacle.held && !obstacle.own && spin < os::kSpins; ++spin) {
     os::pause();
     const Hit& hit = obstacle.hit;
     if (hit.record->cell.first.load(std::memory_order_relaxed) == hit.head.bits) continue;
-    tried = attempt(caller, ask, Manners::queue, nullptr, response, obstacle);
+    tried = attempt(caller, ask, glimpse(table, ask.key), Manners::queue, nullptr, response, obstacle);
   }
   Errc error = Errc::timed_out;
   if (tried == Tried::refused && until_ns > os::monotonic_ns()) {

@@ -19,9 +19,11 @@ inline bool change(Hit& hit, Head head, Owner owner) {
 /// Nobody waits for it.
 inline bool is_quiet(const Hit& hit) { return !hit.head.waiters() && !hit.head.urgent(); }
 
-/// False: somebody holds it or waits for it, or the cell has changed. `since`: for people.
+/// Nobody holds it or waits for it.
+inline bool is_idle(const Hit& hit) { return hit.owner == Owner::idle() && is_quiet(hit); }
+
+/// False: the cell has changed. `since`: for people.
 inline bool grant_idle(Hit& hit, ClaimantIndex claimant, Tick deadline, Tick since) {
-  if (hit.owner != Owner::idle() || !is_quiet(hit)) return false;
   if (!change(hit, hit.head.next_token(), Owner::claimant(claimant, deadline))) return false;    // [G1]
   hit.record->since.store(Since::at(since, hit.head.token()).bits, std::memory_order_relaxed);
   return true;
@@ -40,33 +42,40 @@ inline bool is_ours(ThreadMemory& mine, const Hit& hit, std::string_view signee)
 // By memory alone, without a look at the table.
 
 /// The token; 0: not so.
+inline std::uint64_t grant_again(CellMemo* memo, const ClaimantIndex* claimant, Tick deadline, Tick since) {
+  if (memo == nullptr || claimant == nullptr || !is_idle(memo->hit)) return 0;
+  if (memo->doubts != 0) {
+    --memo->doubts;
+    return 0;
+  }
+  if (grant_idle(memo->hit, *claimant, deadline, since)) [[likely]]
+    return memo->hit.head.token();
+  memo->doubts = kDoubts;
+  return 0;
+}
+
 [[gnu::always_inline]] inline std::uint64_t lock_remembered(ThreadMemory& mine, std::string_view signature,
                                                             const Wish& wish) {
-  Hit* hit = mine.keys.find(signature);
-  const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
-  if (hit == nullptr || claimant == nullptr) return 0;
-  return grant_idle(*hit, *claimant, wish.deadline, wish.since) ? hit->head.token() : 0;
+  return grant_again(mine.keys.find(signature), mine.claimants.find(wish.terms, wish.signee), wish.deadline,
+                     wish.since);
 }
 
 inline bool unlock_remembered(ThreadMemory& mine, std::string_view signature, std::string_view signee) {
-  Hit* hit = mine.keys.find(signature);
-  return hit != nullptr && is_ours(mine, *hit, signee) && release_quiet(*hit);
+  CellMemo* memo = mine.keys.find(signature);
+  return memo != nullptr && is_ours(mine, memo->hit, signee) && release_quiet(memo->hit);
 }
 
 /// The same for a mutex: the thread itself is the signee, bound to its process and without a lease. `number` stands for
 /// the key.
 inline std::uint64_t lock_remembered(ThreadMemory& mine, std::uint64_t number, Tick since) {
-  Hit* hit = mine.mutexes.find(number);
-  const ClaimantIndex* self = mine.claimants.self_index();
-  if (hit == nullptr || self == nullptr) return 0;
-  return grant_idle(*hit, *self, kNever, since) ? hit->head.token() : 0;
+  return grant_again(mine.mutexes.find(number), mine.claimants.self_index(), kNever, since);
 }
 
 inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uint64_t token) {
-  Hit* hit = mine.mutexes.find(number);
+  CellMemo* memo = mine.mutexes.find(number);
   const ClaimantIndex* self = mine.claimants.self_index();
-  return hit != nullptr && self != nullptr && hit->head.token() == token &&
-         hit->owner == Owner::claimant(*self, kNever) && release_quiet(*hit);
+  return memo != nullptr && self != nullptr && memo->hit.head.token() == token &&
+         memo->hit.owner == Owner::claimant(*self, kNever) && release_quiet(memo->hit);
 }
 
 // By a quick look at the table; remembered from then on.
@@ -77,7 +86,7 @@ inline std::uint64_t lock_idle(const Caller& caller, const Key& key, const Wish&
   Hit hit;
   if (!glance(caller.session.table, key, hit)) return 0;
   const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
-  if (claimant != nullptr && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
+  if (claimant != nullptr && is_idle(hit) && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
     mine.keys.note(key.bytes, hit);
     return hit.head.token();
   }

@@ -9,22 +9,28 @@ namespace keyrack::table {
 
 namespace {
 
-/// How dear a record is; the cheapest goes first.
-enum class Worth { unheld, gone, abandoned, stale, kept };
-
-Worth worth_of(const Table& table, const Hit& hit, Now& now) {
-  if (hit.owner.is_alloc()) return alive(table, hit.owner.alloc_session()) ? Worth::kept : Worth::unheld;
+/// Nobody has it, to judge by the record alone. Most that are met are held: nothing else is touched for those.
+bool is_unheld(const Table& table, const Hit& hit) {
+  if (hit.owner.is_alloc()) return !alive(table, hit.owner.alloc_session());
   const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
   if (tag.kind() == Kind::name) {
     // Epochs only rise, and whoever made the record, which was acquired with its cell, knew its own: so another one is
     // a later one, and the name is forgotten. Of a record that has changed since, condemn() knows.
     const std::uint64_t epoch = hit.record->key[0].load(std::memory_order_relaxed) >> 32;
-    return epoch == table.names_epoch() ? Worth::kept : Worth::unheld;
+    return epoch != table.names_epoch();
   }
-  if (hit.owner.is_idle()) return Worth::unheld;
+  if (hit.owner.is_idle()) return true;
   if (!hit.owner.is_claimant()) corrupt("a cell has no known owner");
-  const Descriptor seen = describe(table, hit.owner.claimant_index());
-  switch (standing_of(table, hit, seen, now)) {
+  return false;
+}
+
+/// How dear a grant is that may be given up; the cheapest goes first.
+enum class Worth { gone, abandoned, stale, kept };
+
+Worth worth_of(const Table& table, const Hit& hit, Now& now) {
+  const Tag tag{hit.record->tag.load(std::memory_order_relaxed)};
+  if (!hit.owner.is_claimant() || tag.kind() == Kind::name) return Worth::kept;
+  switch (standing_of(table, hit, holder_of(table, hit), now)) {
     case Standing::unheld:
       return Worth::gone;
     case Standing::abandoned:
@@ -54,43 +60,85 @@ bool evict(Session& session, const Hit& victim) {
   return true;
 }
 
+/// Goes around the table from where this process looked last. Several threads may meet at the same record: one gets it.
+class Round {
+ public:
+  explicit Round(Session& session)
+      : cursor_(session.record_cursor),
+        slots_(session.table.geometry().slots),
+        next_(cursor_.load(std::memory_order_relaxed) % slots_) {}
+  ~Round() { cursor_.store(next_, std::memory_order_relaxed); }
+  Round(const Round&) = delete;
+  Round& operator=(const Round&) = delete;
+
+  bool ends() const { return seen_ == slots_; }
+  std::uint32_t seen() const { return seen_; }
+  RecordIndex next() {
+    ++seen_;
+    const RecordIndex index = next_;
+    if (++next_ == slots_) next_ = 0;
+    return index;
+  }
+
+ private:
+  std::atomic<std::uint32_t>& cursor_;
+  const std::uint32_t slots_;
+  std::uint32_t seen_ = 0;
+  RecordIndex next_;
+};
+
+/// A record that is free; one that nobody has; or nothing.
+struct Found {
+  std::optional<Hit> mine, unheld;
+};
+Found look_around(Session& session, std::uint64_t floor) {
+  constexpr std::uint32_t kLook = 8;    // so far a free record is looked for before an unlocked one loses its key
+  const Table& table = session.table;
+  Found found;
+  for (Round round(session); !round.ends() && !(found.unheld && round.seen() >= kLook);) {
+    Hit hit = read_record(table, round.next());
+    if (hit.owner.is_dead()) {
+      finish_condemned(table, hit);    // its condemner may be dead
+      hit = read_record(table, hit.index);
+    }
+    if (hit.owner.is_free()) {
+      found.mine = take(session, hit, floor);
+      if (found.mine) return found;
+    } else if (!hit.owner.is_dead() && !found.unheld && is_unheld(table, hit)) {
+      found.unheld = hit;
+    }
+  }
+  return found;
+}
+
+/// The cheapest grant that may be given up.
+std::optional<Hit> cheapest(const Session& session) {
+  std::array<std::optional<Hit>, static_cast<std::size_t>(Worth::kept)> first;
+  Now now;
+  for (RecordIndex index = 0, end = session.table.records_used(); index < end; ++index) {
+    const Hit hit = read_record(session.table, index);
+    const Worth worth = worth_of(session.table, hit, now);
+    if (worth == Worth::kept) continue;
+    auto& place = first[static_cast<std::size_t>(worth)];
+    if (!place) place = hit;
+    if (worth == Worth::gone) break;
+  }
+  const auto found = std::find_if(first.begin(), first.end(), [](const auto& hit) { return hit.has_value(); });
+  return found == first.end() ? std::nullopt : *found;
+}
+
 }    // namespace
 
 std::optional<Hit> take_free_record(Session& session, std::uint64_t floor) {
-  constexpr std::uint32_t kLook =
-      16;    // how far to look for a free record before an unlocked one is taken from its key
-  const Table& table = session.table;
-  const std::uint32_t slots = table.geometry().slots;
-  Now now;
   for (;;) {
-    std::array<std::optional<Hit>, static_cast<std::size_t>(Worth::kept)> cheapest;
-    for (std::uint32_t seen = 0; seen < slots; ++seen) {
-      const RecordIndex index = session.record_cursor.fetch_add(1, std::memory_order_relaxed) % slots;
-      const Hit hit = read_record(table, index);
-      if (hit.owner.is_free()) {
-        if (auto mine = take(session, hit, floor)) return mine;
-        continue;
-      }
-      if (hit.owner.is_dead()) {
-        finish_condemned(table, hit);    // its condemner may be dead
-        const Hit freed = read_record(table, index);
-        if (!freed.owner.is_free()) continue;
-        if (auto mine = take(session, freed, floor)) return mine;
-        continue;
-      }
-      const Worth worth = worth_of(table, hit, now);
-      if (worth != Worth::kept && !cheapest[static_cast<std::size_t>(worth)]) {
-        cheapest[static_cast<std::size_t>(worth)] = hit;
-      }
-      if (seen >= kLook && cheapest[0]) break;
-    }
-    const auto victim = std::find_if(cheapest.begin(), cheapest.end(), [](const auto& hit) { return hit.has_value(); });
-    if (victim == cheapest.end()) return {};
-    if (evict(session, **victim)) {
-      const Hit freed = read_record(table, (*victim)->index);
-      if (!freed.owner.is_free()) continue;    // somebody was quicker
-      if (auto mine = take(session, freed, floor)) return mine;
-    }
+    const Found found = look_around(session, floor);
+    if (found.mine) return found.mine;
+    const auto victim = found.unheld ? found.unheld : cheapest(session);
+    if (!victim) return {};
+    if (!evict(session, *victim)) continue;
+    const Hit freed = read_record(session.table, victim->index);
+    if (!freed.owner.is_free()) continue;    // somebody was quicker
+    if (auto mine = take(session, freed, floor)) return mine;
   }
 }
 

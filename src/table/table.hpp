@@ -148,6 +148,7 @@ struct Session {
   SessionId id;
   std::atomic<std::uint32_t> record_cursor{0};    // where to look for room next
   std::atomic<std::uint32_t> claimant_cursor{0};
+  std::atomic<bool> binds{false};    // has had claimants that are bound to it
 
   explicit Session(const Table& t) : table(t) {}
 

@@ -108,5 +108,44 @@ TEST(Attachment, OfAForkedChildEndsWithItsConnections) {
   }
 }
 
+/// Made before the thread's first call, and so destroyed after what the thread remembers.
+struct LastWords {
+  std::shared_ptr<shm::Attachment> attachment;
+  bool* locked = nullptr;
+
+  ~LastWords() {
+    if (!attachment) return;
+    const table::Caller caller = attachment->caller();
+    const table::Key key = table::Key::lock("last");
+    *locked =
+        table::lock(caller, {.key = key, .signee = "me"}).has_value() && table::unlock(caller, key, "me").has_value();
+  }
+};
+
+TEST(Attachment, MayBeUsedByAThreadThatHasForgottenAll) {
+  const auto attachment = shm::Attachment::to(anonymous_segment()).value();
+  bool locked = false;
+  std::thread([&] {
+    static thread_local LastWords last;
+    last.attachment = attachment;
+    last.locked = &locked;
+    EXPECT_TRUE(table::lock(attachment->caller(), {.key = table::Key::lock("first"), .signee = "me"}));
+  }).join();
+  EXPECT_TRUE(locked);
+}
+
+TEST(Attachment, ReleasesWhatIsBoundToItAndNothingElse) {
+  const auto segment = anonymous_segment();
+  for (const bool bound : {false, true}) {
+    auto attachment = shm::Attachment::to(segment).value();
+    const table::Key key = table::Key::lock(bound ? "bound" : "leased");
+    ASSERT_TRUE(table::lock(attachment->caller(), {.key = key, .signee = "me", .process_bound = bound}));
+    attachment.reset();
+    table::Hit hit;
+    ASSERT_TRUE(table::meet(segment->table(), key, hit));
+    EXPECT_EQ(hit.owner.is_idle(), bound);
+  }
+}
+
 }    // namespace
 }    // namespace keyrack
