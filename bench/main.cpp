@@ -2,9 +2,23 @@
 //
 // Beside Google Benchmark's options: --smoke, to see that everything works, with small tables and short times.
 #include "harness/suite.hpp"
+#include "rivals/rivals.hpp"
 
+#include <string>
 #include <string_view>
 #include <vector>
+
+namespace {
+
+/// Names of rivals, or how the names of several begin; the report says of them that they were not there.
+std::string not_installed() {
+  std::string names = NOT_BUILT;
+  keyrack::bench::Rivals::for_each_absent(
+      [&names]<class T>() { names += (names.empty() ? "" : "|") + std::string(T::kName); });
+  return names;
+}
+
+}    // namespace
 
 int main(int argc, char** argv) {
   using namespace keyrack::bench;
@@ -20,6 +34,7 @@ int main(int argc, char** argv) {
   }
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
+  benchmark::AddCustomContext("not_installed", not_installed());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
 
   // The largest tables last: their keys are memory that every forked process would have to copy the map of.

@@ -1,6 +1,7 @@
 // keyrack_bench_report: makes the table of a run from its rounds. A round is what one keyrack_bench has written.
 //
 // Each ratio is taken within one round; what is shown is the median over the rounds, and the least and the greatest.
+#include "contenders.hpp"
 #include "rows.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +13,9 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 namespace keyrack::bench {
@@ -20,24 +23,39 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// By benchmark, then by field.
-using Round = std::map<std::string, std::map<std::string, double>>;
+struct Round {
+  std::map<std::string, std::map<std::string, double>> benchmarks;    // by name, then by field
+  std::vector<std::string> not_installed;    // how the names of rivals begin that were not there
 
-/// "dump/iterations:1/manual_time" is the benchmark "dump", and its time is the one that it took itself; of the others
-/// the processor time counts, so that nobody else's work does.
+  bool lacks(const std::string& benchmark) const {
+    const std::string who = benchmark.substr(benchmark.find('/') + 1);
+    return std::any_of(not_installed.begin(), not_installed.end(),
+                       [&who](const std::string& absent) { return who.starts_with(absent); });
+  }
+};
+
+std::vector<std::string> split(const std::string& text, char by) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, by);) parts.push_back(part);
+  return parts;
+}
+
+/// "dump/iterations:1/manual_time" is the benchmark "dump", and its time is the one that it took itself; that of
+/// ".../real_time" is the one on the wall. Of the others the processor time counts, so that nobody else's work does.
 Round read_round(const std::string& path) {
   std::ifstream file(path);
   if (!file) throw std::runtime_error(path + " cannot be read");
   const auto json = ordered_json::parse(file);
-  Round round;
+  Round round{{}, split(json.at("context").value("not_installed", ""), '|')};
   for (const auto& run : json.at("benchmarks")) {
     const std::string full = run.at("name");
-    const std::string name = full.substr(0, full.find("/iterations:"));
+    const std::string name = full.substr(0, std::min(full.find("/iterations:"), full.find("/real_time")));
     if (run.value("error_occurred", false)) {
       throw std::runtime_error(fmt::format("{}: {} failed: {}", path, name, run.value("error_message", "")));
     }
     if (run.at("time_unit") != "ns") throw std::runtime_error(path + ": " + name + " is not in ns");
-    auto& fields = round[name];
+    auto& fields = round.benchmarks[name];
     static const std::set<std::string> not_counters{"family_index", "per_family_instance_index",
                                                     "repetitions",  "repetition_index",
                                                     "threads",      "iterations",
@@ -51,8 +69,8 @@ Round read_round(const std::string& path) {
 }
 
 double value_of(const Round& round, const Measure& measure) {
-  const auto benchmark = round.find(measure.benchmark);
-  if (benchmark == round.end()) throw std::runtime_error("there is no case \"" + measure.benchmark + "\"");
+  const auto benchmark = round.benchmarks.find(measure.benchmark);
+  if (benchmark == round.benchmarks.end()) throw std::runtime_error("there is no case \"" + measure.benchmark + "\"");
   const auto field = benchmark->second.find(measure.field);
   if (field == benchmark->second.end()) {
     throw std::runtime_error(fmt::format("case \"{}\" has no {}", measure.benchmark, measure.field));
@@ -96,68 +114,82 @@ std::string number(double value) {
 
 struct Outcome {
   Row row;
-  Spread measured;
-  double ns;
+  std::optional<Spread> measured;    // empty: the rival is not installed
+  double ns = 0;
 
-  const char* verdict() const {
-    if (row.bound == Row::none) return "–";
-    return (row.bound == Row::at_most ? measured.median <= row.limit : measured.median >= row.limit) ? "met"
-                                                                                                     : "**missed**";
+  bool judged() const { return measured && row.bound != Row::none; }
+  bool met() const {
+    return judged() && (row.bound == Row::at_most ? measured->median <= row.limit : measured->median >= row.limit);
+  }
+  std::string verdict() const {
+    if (!judged()) return "–";
+    return met() ? "met" : "**missed**";
   }
   std::string target() const {
     if (row.bound == Row::none) return "–";
     return fmt::format("{} {:g} {}", row.bound == Row::at_most ? "≤" : "≥", row.limit, row.unit);
   }
+  std::string value() const {
+    return measured ? fmt::format("{} {}", number(measured->median), row.unit) : "not installed";
+  }
   std::string range() const {
-    return measured.least == measured.greatest
+    return !measured || measured->least == measured->greatest
                ? ""
-               : fmt::format("{} – {}", number(measured.least), number(measured.greatest));
+               : fmt::format("{} – {}", number(measured->least), number(measured->greatest));
   }
 };
 
 std::vector<Outcome> judge(const std::vector<Round>& rounds) {
   std::vector<Outcome> outcomes;
   for (const Row& row : rows()) {
-    outcomes.push_back(
-        {row, over(rounds, [&](const Round& round) { return in_row(row, round); }),
-         over(rounds, [&](const Round& round) { return value_of(round, {row.value.benchmark}); }).median});
+    Outcome outcome{row, {}};
+    if (!rounds.front().lacks(row.base.benchmark)) {
+      outcome.measured = over(rounds, [&](const Round& round) { return in_row(row, round); });
+      outcome.ns = over(rounds, [&](const Round& round) { return value_of(round, {row.value.benchmark}); }).median;
+    }
+    outcomes.push_back(outcome);
   }
   return outcomes;
 }
 
-/// What has a pair, in the order of the names; keyrack's own included.
-std::set<std::string> contenders(const Round& round) {
-  std::set<std::string> names;
+/// Everybody who takes part is in the table, and the other way round.
+void check_contenders(const Round& round) {
   const std::string prefix = "one process/";
-  for (const auto& [name, fields] : round) {
-    if (name.starts_with(prefix)) names.insert(name.substr(prefix.size()));
+  std::set<std::string> taking_part, listed;
+  for (const auto& [name, fields] : round.benchmarks) {
+    if (name.starts_with(prefix)) taking_part.insert(name.substr(prefix.size()));
   }
-  return names;
+  for (const ContenderFacts& contender : contenders()) {
+    if (!round.lacks(contender.name)) listed.insert(contender.name);
+  }
+  if (taking_part != listed) throw std::runtime_error("report/contenders.cpp does not list exactly who takes part");
 }
 
 std::string contenders_table(const std::vector<Round>& rounds) {
   std::string text =
       "| | one process, ns a pair | × robust mutex | two processes, disjoint: × one | two, hot key: million pairs/s "
-      "| hand-over, µs | death of the holder, µs |\n|---|---|---|---|---|---|---|\n";
-  for (const std::string& name : contenders(rounds.front())) {
+      "| hand-over, µs | death of the holder, µs | what it lacks |\n|---|---|---|---|---|---|---|---|\n";
+  for (const auto& [name, lacks] : contenders()) {
+    if (rounds.front().lacks(name)) {
+      text += fmt::format("| {} | not installed | | | | | | {} |\n", name, lacks);
+      continue;
+    }
     const auto median = [&](auto&& of) { return number(over(rounds, of).median); };
-    const auto ns = [&](const Round& round, const std::string& form, const std::string& who) {
+    const auto ns = [&, &who = name](const Round& round, const std::string& form) {
       return value_of(round, {form + "/" + who});
     };
-    const auto if_there = [&](const std::string& form) -> std::string {
-      if (!rounds.front().contains(form + "/" + name)) return "–";
-      return median([&](const Round& round) { return ns(round, form, name) / 1e3; });
+    const auto if_there = [&, &who = name](const std::string& form) -> std::string {
+      if (!rounds.front().benchmarks.contains(form + "/" + who)) return "–";
+      return median([&](const Round& round) { return ns(round, form) / 1e3; });
     };
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} |\n", name,
-                        median([&](const Round& round) { return ns(round, "one process", name); }),
-                        median([&](const Round& round) {
-                          return ns(round, "one process", name) / ns(round, "one process", "robust mutex");
-                        }),
-                        median([&](const Round& round) {
-                          return ns(round, "one process", name) / ns(round, "two processes, disjoint", name);
-                        }),
-                        median([&](const Round& round) { return 1e3 / ns(round, "two processes, hot", name); }),
-                        if_there("hand-over"), if_there("death"));
+    text += fmt::format(
+        "| {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
+        median([&](const Round& round) { return ns(round, "one process"); }), median([&](const Round& round) {
+          return ns(round, "one process") / value_of(round, {"one process/robust mutex"});
+        }),
+        median([&](const Round& round) { return ns(round, "one process") / ns(round, "two processes, disjoint"); }),
+        median([&](const Round& round) { return 1e3 / ns(round, "two processes, hot"); }), if_there("hand-over"),
+        if_there("death"), lacks);
   }
   return text;
 }
@@ -190,11 +222,10 @@ std::string table(const Run& run, const std::vector<Outcome>& outcomes, const st
   std::size_t judged = 0, met = 0;
   std::string lines;
   for (const Outcome& outcome : outcomes) {
-    judged += outcome.row.bound != Row::none;
-    met += std::string_view(outcome.verdict()) == "met";
-    lines += fmt::format("| {} | {} | {} {} | {} | {} | {} |\n", outcome.row.title, outcome.target(),
-                         number(outcome.measured.median), outcome.row.unit, outcome.range(),
-                         outcome.ns > 0 ? number(outcome.ns) : "", outcome.verdict());
+    judged += outcome.judged();
+    met += outcome.met();
+    lines += fmt::format("| {} | {} | {} | {} | {} | {} |\n", outcome.row.title, outcome.target(), outcome.value(),
+                         outcome.range(), outcome.ns > 0 ? number(outcome.ns) : "", outcome.verdict());
   }
   return fmt::format(
              "{}, commit {}; {} rounds; load before the run {}.\n{}, {}, {} ({}).\n\n"
@@ -215,16 +246,20 @@ ordered_json json(const Run& run, const std::vector<Outcome>& outcomes, const st
                    {"build", run.machine.build},
                    {"load_before", run.load}};
   for (const Outcome& outcome : outcomes) {
-    ordered_json row{{"case", outcome.row.title},       {"measured", outcome.measured.median},
-                     {"least", outcome.measured.least}, {"greatest", outcome.measured.greatest},
-                     {"unit", outcome.row.unit},        {"ns", outcome.ns}};
+    ordered_json row{{"case", outcome.row.title}, {"unit", outcome.row.unit}, {"ns", outcome.ns}};
+    if (outcome.measured) {
+      row["measured"] = outcome.measured->median;
+      row["least"] = outcome.measured->least;
+      row["greatest"] = outcome.measured->greatest;
+    }
     if (outcome.row.bound != Row::none) {
       row[outcome.row.bound == Row::at_most ? "at_most" : "at_least"] = outcome.row.limit;
-      row["met"] = std::string_view(outcome.verdict()) == "met";
     }
+    if (outcome.judged()) row["met"] = outcome.met();
     all["cases"].push_back(row);
   }
-  all["rounds"] = rounds;
+  all["not_installed"] = rounds.front().not_installed;
+  for (const Round& round : rounds) all["rounds"].push_back(round.benchmarks);
   return all;
 }
 
@@ -247,6 +282,7 @@ int report(const std::vector<std::string>& arguments) {
   }
   std::vector<Round> rounds;
   for (std::size_t i = first_round; i < arguments.size(); ++i) rounds.push_back(read_round(arguments[i]));
+  for (const Round& round : rounds) check_contenders(round);
   const auto outcomes = judge(rounds);
   if (check) return 0;
   const Run run{arguments[0], arguments[1], arguments[2], {}, rounds.size()};
