@@ -31,10 +31,13 @@ void wait_in_each_round(T& contender, const Shared<Meeting>& meeting, int rounds
   }
 }
 
-/// The middle one; what only one in a hundred exceeds is a counter.
+/// The middle one; which so many in a hundred do not exceed are counters.
 double seconds(benchmark::State& state, std::vector<std::int64_t> samples) {
   std::sort(samples.begin(), samples.end());
-  state.counters["p99_ns"] = static_cast<double>(samples[samples.size() * 99 / 100]);
+  for (const std::size_t percent : {10u, 90u, 99u}) {
+    state.counters["p" + std::to_string(percent) + "_ns"] =
+        static_cast<double>(samples[samples.size() * percent / 100]);
+  }
   state.counters["max_ns"] = static_cast<double>(samples.back());
   return static_cast<double>(samples[samples.size() / 2]) * 1e-9;
 }

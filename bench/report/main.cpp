@@ -1,7 +1,10 @@
-// keyrack_bench_report: makes the table of a run from its rounds. A round is what one keyrack_bench has written.
+// keyrack_bench_report: makes tables and charts of a run from its rounds. A round is what one keyrack_bench has
+// written.
 //
 // Each ratio is taken within one round; what is shown is the median over the rounds, and the least and the greatest.
 #include "contenders.hpp"
+#include "plots.hpp"
+#include "rounds.hpp"
 #include "rows.hpp"
 
 #include <fmt/format.h>
@@ -12,85 +15,14 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <stdexcept>
 
 namespace keyrack::bench {
 namespace {
 
 using nlohmann::ordered_json;
-
-struct Round {
-  std::map<std::string, std::map<std::string, double>> benchmarks;    // by name, then by field
-  std::vector<std::string> not_installed;    // how the names of rivals begin that were not there
-
-  bool lacks(const std::string& benchmark) const {
-    const std::string who = benchmark.substr(benchmark.find('/') + 1);
-    return std::any_of(not_installed.begin(), not_installed.end(),
-                       [&who](const std::string& absent) { return who.starts_with(absent); });
-  }
-};
-
-std::vector<std::string> split(const std::string& text, char by) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, by);) parts.push_back(part);
-  return parts;
-}
-
-/// "dump/iterations:1/manual_time" is the benchmark "dump", and its time is the one that it took itself; that of
-/// ".../real_time" is the one on the wall. Of the others the processor time counts, so that nobody else's work does.
-Round read_round(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error(path + " cannot be read");
-  const auto json = ordered_json::parse(file);
-  Round round{{}, split(json.at("context").value("not_installed", ""), '|')};
-  for (const auto& run : json.at("benchmarks")) {
-    const std::string full = run.at("name");
-    const std::string name = full.substr(0, std::min(full.find("/iterations:"), full.find("/real_time")));
-    if (run.value("error_occurred", false)) {
-      throw std::runtime_error(fmt::format("{}: {} failed: {}", path, name, run.value("error_message", "")));
-    }
-    if (run.at("time_unit") != "ns") throw std::runtime_error(path + ": " + name + " is not in ns");
-    auto& fields = round.benchmarks[name];
-    static const std::set<std::string> not_counters{"family_index", "per_family_instance_index",
-                                                    "repetitions",  "repetition_index",
-                                                    "threads",      "iterations",
-                                                    "real_time",    "cpu_time"};
-    for (const auto& [key, value] : run.items()) {
-      if (value.is_number() && !not_counters.contains(key)) fields[key] = value;
-    }
-    fields["ns"] = run.at(full == name ? "cpu_time" : "real_time");
-  }
-  return round;
-}
-
-double value_of(const Round& round, const Measure& measure) {
-  const auto benchmark = round.benchmarks.find(measure.benchmark);
-  if (benchmark == round.benchmarks.end()) throw std::runtime_error("there is no case \"" + measure.benchmark + "\"");
-  const auto field = benchmark->second.find(measure.field);
-  if (field == benchmark->second.end()) {
-    throw std::runtime_error(fmt::format("case \"{}\" has no {}", measure.benchmark, measure.field));
-  }
-  return field->second;
-}
-
-struct Spread {
-  double median, least, greatest;
-};
-
-template <class Of>
-Spread over(const std::vector<Round>& rounds, Of&& of) {
-  std::vector<double> values;
-  for (const Round& round : rounds) values.push_back(of(round));
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-  return {median, values.front(), values.back()};
-}
 
 double in_row(const Row& row, const Round& round) {
   const double value = value_of(round, row.value);
@@ -103,13 +35,6 @@ double in_row(const Row& row, const Round& round) {
       break;
   }
   return value / row.scale;
-}
-
-/// Three digits that count; no more decimals than that.
-std::string number(double value) {
-  const double size = std::abs(value);
-  if (size == 0 || size >= 100) return fmt::format("{:.0f}", value);
-  return size >= 10 ? fmt::format("{:.1f}", value) : fmt::format("{:.2f}", value);
 }
 
 struct Outcome {
@@ -202,23 +127,25 @@ std::string processor() {
   return "unknown processor";
 }
 
-struct Machine {
-  std::string cpu = processor(), kernel, compiler = BUILD_COMPILER, build = BUILD_TYPE;
+Run run_here(const std::string& date, const std::string& commit, const std::string& load, std::vector<Round> rounds) {
+  utsname system{};
+  ::uname(&system);
+  return {date,
+          commit,
+          load,
+          processor(),
+          std::string(system.sysname) + " " + system.release,
+          BUILD_COMPILER,
+          BUILD_TYPE,
+          std::move(rounds)};
+}
 
-  Machine() {
-    utsname system{};
-    ::uname(&system);
-    kernel = std::string(system.sysname) + " " + system.release;
-  }
-};
+std::string heading(const Run& run) {
+  return fmt::format("{}, commit {}; {} rounds; load before the run {}.\n{}, {}, {} ({}).\n", run.date, run.commit,
+                     run.rounds.size(), run.load, run.cpu, run.kernel, run.compiler, run.build);
+}
 
-struct Run {
-  std::string date, commit, load;
-  Machine machine;
-  std::size_t rounds;
-};
-
-std::string table(const Run& run, const std::vector<Outcome>& outcomes, const std::vector<Round>& rounds) {
+std::string table(const Run& run, const std::vector<Outcome>& outcomes) {
   std::size_t judged = 0, met = 0;
   std::string lines;
   for (const Outcome& outcome : outcomes) {
@@ -227,24 +154,17 @@ std::string table(const Run& run, const std::vector<Outcome>& outcomes, const st
     lines += fmt::format("| {} | {} | {} | {} | {} | {} |\n", outcome.row.title, outcome.target(), outcome.value(),
                          outcome.range(), outcome.ns > 0 ? number(outcome.ns) : "", outcome.verdict());
   }
-  return fmt::format(
-             "{}, commit {}; {} rounds; load before the run {}.\n{}, {}, {} ({}).\n\n"
-             "{} of {} targets met. Ratios are to the robust-mutex pair of the same round, where nothing else is "
+  return heading(run) +
+         fmt::format(
+             "\n{} of {} targets met. Ratios are to the robust-mutex pair of the same round, where nothing else is "
              "said.\n\n"
              "| case | target | measured | range over the rounds | ns | |\n|---|---|---|---|---|---|\n",
-             run.date, run.commit, run.rounds, run.load, run.machine.cpu, run.machine.kernel, run.machine.compiler,
-             run.machine.build, met, judged) +
-         lines + "\nWho takes part (medians):\n\n" + contenders_table(rounds);
+             met, judged) +
+         lines + "\nWho takes part (medians):\n\n" + contenders_table(run.rounds);
 }
 
-ordered_json json(const Run& run, const std::vector<Outcome>& outcomes, const std::vector<Round>& rounds) {
-  ordered_json all{{"date", run.date},
-                   {"commit", run.commit},
-                   {"cpu", run.machine.cpu},
-                   {"kernel", run.machine.kernel},
-                   {"compiler", run.machine.compiler},
-                   {"build", run.machine.build},
-                   {"load_before", run.load}};
+ordered_json cases(const std::vector<Outcome>& outcomes) {
+  ordered_json all;
   for (const Outcome& outcome : outcomes) {
     ordered_json row{{"case", outcome.row.title}, {"unit", outcome.row.unit}, {"ns", outcome.ns}};
     if (outcome.measured) {
@@ -256,11 +176,28 @@ ordered_json json(const Run& run, const std::vector<Outcome>& outcomes, const st
       row[outcome.row.bound == Row::at_most ? "at_most" : "at_least"] = outcome.row.limit;
     }
     if (outcome.judged()) row["met"] = outcome.met();
-    all["cases"].push_back(row);
+    all.push_back(row);
   }
-  all["not_installed"] = rounds.front().not_installed;
-  for (const Round& round : rounds) all["rounds"].push_back(round.benchmarks);
   return all;
+}
+
+/// What is kept of a run: all numbers, and the tables for people.
+struct Kept {
+  ordered_json json;
+  std::string tables;
+};
+
+Kept keep(const Run& run) {
+  Kept kept{to_json(run), heading(run)};
+  if (run.growth()) {
+    kept.tables += growth_tables(run);
+    return kept;
+  }
+  for (const Round& round : run.rounds) check_contenders(round);
+  const auto outcomes = judge(run.rounds);
+  kept.json["cases"] = cases(outcomes);
+  kept.tables = table(run, outcomes);
+  return kept;
 }
 
 void write(const std::string& path, const std::string& text) {
@@ -270,24 +207,32 @@ void write(const std::string& path, const std::string& text) {
 }
 
 constexpr const char* kUsage =
-    "usage: keyrack_bench_report --check ROUND.json...\n"
-    "       keyrack_bench_report DATE COMMIT LOAD OUT.json OUT.md ROUND.json...\n";
+    "usage: keyrack_bench_report --check ROUND.json...    is everything there that the report needs?\n"
+    "       keyrack_bench_report DATE COMMIT LOAD OUT.json OUT.md ROUND.json...    keeps a run\n"
+    "       keyrack_bench_report --plots FOLDER KEPT.json    draws a kept run\n";
 
 int report(const std::vector<std::string>& arguments) {
-  const bool check = !arguments.empty() && arguments[0] == "--check";
-  const std::size_t first_round = check ? 1 : 5;
-  if (arguments.size() <= first_round) {
+  const std::string form = arguments.empty() ? "" : arguments[0];
+  if (form == "--plots" && arguments.size() == 3) {
+    for (const Plot& plot : plots(read_run(arguments[2]))) write(arguments[1] + "/" + plot.name + ".svg", plot.svg);
+    return 0;
+  }
+  const std::size_t first_round = form == "--check" ? 1 : 5;
+  if (form == "--plots" || arguments.size() <= first_round) {
     std::cerr << kUsage;
     return 2;
   }
   std::vector<Round> rounds;
   for (std::size_t i = first_round; i < arguments.size(); ++i) rounds.push_back(read_round(arguments[i]));
-  for (const Round& round : rounds) check_contenders(round);
-  const auto outcomes = judge(rounds);
-  if (check) return 0;
-  const Run run{arguments[0], arguments[1], arguments[2], {}, rounds.size()};
-  write(arguments[3], json(run, outcomes, rounds).dump(1) + "\n");
-  write(arguments[4], table(run, outcomes, rounds));
+  if (form == "--check") {
+    const Run run = run_here("", "", "", std::move(rounds));
+    (void)keep(run);
+    (void)plots(run);
+    return 0;
+  }
+  const Kept kept = keep(run_here(form, arguments[1], arguments[2], std::move(rounds)));
+  write(arguments[3], kept.json.dump(1) + "\n");
+  write(arguments[4], kept.tables);
   return 0;
 }
 
