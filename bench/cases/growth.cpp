@@ -17,6 +17,9 @@ namespace keyrack::bench {
 
 namespace {
 
+/// The most processes at a time.
+int crowd() { return scale().smoke ? 8 : 64; }
+
 std::string case_name(const std::string& of, std::string_view whose, std::size_t count) {
   return "growth, " + of + "/" + std::string(whose) + "/" + std::to_string(count);
 }
@@ -66,7 +69,7 @@ void add_names_cases() {
 template <Contender T>
 void add_process_cases() {
   for (const auto& [keys, of] : {std::pair(Keys::own, "processes, disjoint"), std::pair(Keys::one, "processes, hot")}) {
-    for (int processes = 1; processes <= 64; processes *= 2) {
+    for (int processes = 1; processes <= crowd(); processes *= 2) {
       add_round(case_name(of, T::kName, static_cast<std::size_t>(processes)),
                 [=, keys = keys](benchmark::State& state) { return seconds_per_pair<T>(state, processes, keys, 0.5); });
     }
@@ -137,7 +140,7 @@ double hand_over_to_one_of(benchmark::State& state, int waiters) {
 
 template <Contender T>
 void add_waiter_cases() {
-  for (int waiters = 1; waiters <= 64; waiters *= 2) {
+  for (int waiters = 1; waiters <= crowd(); waiters *= 2) {
     add_round(case_name("waiters", T::kName, static_cast<std::size_t>(waiters)),
               [=](benchmark::State& state) { return hand_over_to_one_of<T>(state, waiters); });
   }

@@ -71,10 +71,10 @@ double hand_over(benchmark::State& state) {
 
 /// From the SIGKILL of the holder to its waiter having the lock.
 template <Contender T>
-double death(benchmark::State& state) {
+double death(benchmark::State& state, std::size_t deaths) {
   T contender(1);
   const Shared<Meeting> meeting;
-  const int rounds = static_cast<int>(scale().many(300));
+  const int rounds = static_cast<int>(scale().many(deaths));
   std::vector<std::int64_t> samples;
   Child waiter([&] {
     contender.lock(0);
@@ -102,18 +102,21 @@ double death(benchmark::State& state) {
 }
 
 template <Contender T>
-void add_cases() {
+void add_cases(std::size_t deaths) {
   if constexpr (T::kSleeps) {
     add_round("hand-over/" + std::string(T::kName), hand_over<T>);
-    if constexpr (T::kSurvivesDeath) add_round("death/" + std::string(T::kName), death<T>);
+    if constexpr (T::kSurvivesDeath) {
+      add_round("death/" + std::string(T::kName), [=](benchmark::State& state) { return death<T>(state, deaths); });
+    }
   }
 }
 
 }    // namespace
 
 void add_waiting_cases() {
-  Rivals::for_each([]<class T>() { add_cases<T>(); });
-  OwnWaiting::for_each([]<class T>() { add_cases<T>(); });
+  constexpr std::size_t kMany = 300, kFew = 100;    // few where no target depends on them
+  Rivals::for_each([]<class T>() { add_cases<T>(std::same_as<T, RobustMutex> ? kMany : kFew); });
+  OwnWaiting::for_each([]<class T>() { add_cases<T>(kMany); });
 }
 
 }    // namespace keyrack::bench

@@ -129,6 +129,7 @@ void await(const char* what, Condition&& condition) {
       if (condition()) return;
       __builtin_ia32_pause();
     }
+    ::sched_yield();    // who is waited for may need this processor
     const std::int64_t now = now_ns();
     if (deadline == 0) deadline = now + 60'000'000'000;
     if (now > deadline) throw std::runtime_error(std::string("waited a minute for ") + what);
