@@ -6,12 +6,14 @@
 #include <pwd.h>
 #include <sys/prctl.h>
 
+#include <fstream>
+#include <sstream>
+
 namespace keyrack::bench {
 
 namespace {
 
-/// Who is nobody, or as good: the user that the package of the server has made for it may own files.
-const passwd* other_user() {
+const passwd* nobody() {
   const passwd* user = ::getpwnam("nobody");
   require(user != nullptr, "there is no user nobody");
   return user;
@@ -36,7 +38,7 @@ std::string find_program(std::initializer_list<const char*> patterns) {
 
 Server::Server(As as) : as_(::geteuid() == 0 ? as : As::caller) {
   if (as_ == As::nobody) {
-    const passwd* user = other_user();
+    const passwd* user = nobody();
     must(::chown(folder_.path().c_str(), user->pw_uid, user->pw_gid) == 0, folder_.path());
   }
 }
@@ -51,7 +53,13 @@ Server::~Server() {
 }
 
 void Server::run(const std::string& program, const std::vector<std::string>& arguments) {
-  Child([&] { become(program, arguments, SIGKILL); }).join();
+  try {
+    Child([&] { become(program, arguments, SIGKILL); }).join();
+  } catch (const std::exception&) {
+    std::ostringstream log;
+    log << std::ifstream(folder_.path("log")).rdbuf();
+    throw std::runtime_error(program + " failed: " + log.str());
+  }
 }
 
 void Server::start(const std::string& program, const std::vector<std::string>& arguments, int stop) {
@@ -61,10 +69,11 @@ void Server::start(const std::string& program, const std::vector<std::string>& a
 
 void Server::become(const std::string& program, const std::vector<std::string>& arguments, int stop) {
   if (as_ == As::nobody) {
-    const passwd* user = other_user();
+    const passwd* user = nobody();
     must(::setgroups(0, nullptr) == 0 && ::setgid(user->pw_gid) == 0 && ::setuid(user->pw_uid) == 0, "setuid");
   }
   ::prctl(PR_SET_PDEATHSIG, stop);    // the setuid has undone it
+  if (::getppid() != owner_) ::_exit(1);
   must(::chdir(folder_.path().c_str()) == 0, folder_.path());
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   const int log = ::open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

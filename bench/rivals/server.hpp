@@ -48,6 +48,7 @@ class Server {
 
   ScratchFolder folder_;
   As as_;
+  pid_t owner_ = ::getpid();
   std::unique_ptr<Child> child_;
   int stop_ = SIGKILL;
 };
