@@ -7,10 +7,10 @@
 
 #include <semaphore.h>
 #include <sys/statvfs.h>
-#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <vector>
 
 namespace keyrack::bench {
@@ -31,13 +31,22 @@ void keyed_records(benchmark::State& state, std::size_t records) {
   walk(state, *locks, keys, Pace::at_once);
 }
 
+/// Bytes that the kernel could give away.
+std::size_t available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::size_t kilobytes = 0;
+  for (std::string word; info >> word;) {
+    if (word == "MemAvailable:") info >> kilobytes;
+  }
+  return kilobytes * 1024;
+}
+
 /// Whether a table of so many records and its keys find room in memory.
 bool have_room_for(std::size_t records) {
   const std::size_t table = records * 512, keys = records * 64;
   struct statvfs shared {};
-  struct sysinfo memory {};
-  return ::statvfs("/dev/shm", &shared) == 0 && shared.f_bavail * shared.f_frsize > table && ::sysinfo(&memory) == 0 &&
-         (memory.freeram + memory.bufferram) * memory.mem_unit > table + keys;
+  return ::statvfs("/dev/shm", &shared) == 0 && shared.f_bavail * shared.f_frsize > table &&
+         available_memory() > table + keys;
 }
 
 void add_record_cases() {
