@@ -29,7 +29,7 @@ double seconds_per_pair(benchmark::State& state, int processes, Keys keys, doubl
   const Shared<Crowd> crowd;
   const Shared<Tally> tallies(static_cast<std::size_t>(processes));
   const auto span = static_cast<std::int64_t>(scale().seconds(seconds) * 1e9);
-  const int batch = processes <= 2 ? 64 : 4;    // pairs from one look at the clock to the next
+  const int batch = processes <= 2 ? 64 : 16;    // pairs from one look at the clock to the next
   std::vector<Child> children;
   for (unsigned self = 0; self < static_cast<unsigned>(processes); ++self) {
     children.emplace_back([&, self] {
