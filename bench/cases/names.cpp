@@ -1,4 +1,5 @@
 // Names: lent out and given back, with few and with many of the family in others' hands.
+#include "cases/loops.hpp"
 #include "harness/processes.hpp"
 #include "harness/scratch.hpp"
 
@@ -13,17 +14,6 @@ constexpr std::string_view kFamily = "workers";
 
 void fill(NameManager& names, std::size_t held) {
   for (std::size_t i = 0; i < held; ++i) (void)expect(names.acquire(kFamily), "acquire()");
-}
-
-void acquire_release(benchmark::State& state, std::size_t held, const std::string& query) {
-  const auto names = scratch_names(query);
-  fill(*names, held);
-  const Pin pin(0);
-  for (auto _ : state) {
-    const auto name = names->acquire(kFamily);
-    require(name.has_value(), "acquire() failed");
-    require(names->release(kFamily, *name).has_value(), "release() failed");
-  }
 }
 
 std::ptrdiff_t threads() {
@@ -50,6 +40,17 @@ void hold_release(benchmark::State& state) {
 }
 
 }    // namespace
+
+void acquire_release(benchmark::State& state, std::size_t held, const std::string& query) {
+  const auto names = scratch_names(query);
+  fill(*names, held);
+  const Pin pin(0);
+  for (auto _ : state) {
+    const auto name = names->acquire(kFamily);
+    require(name.has_value(), "acquire() failed");
+    require(names->release(kFamily, *name).has_value(), "release() failed");
+  }
+}
 
 void add_name_cases() {
   add("names/10 held", [](benchmark::State& state) { acquire_release(state, 10, ""); });

@@ -32,10 +32,11 @@ void run_pairs(benchmark::State& state, T& contender, std::size_t keys) {
 
 template <Contender T>
 void add_pairs(const std::string& name, std::size_t keys) {
-  add(name, [keys](benchmark::State& state) {
+  auto* added = add(name, [keys](benchmark::State& state) {
     T contender(keys);
     run_pairs(state, contender, keys);
   });
+  if constexpr (Served<T>) added->UseRealTime();
 }
 
 void add_keyed(const std::string& name, std::size_t keys, const LockOptions& options) {

@@ -1,7 +1,7 @@
 // A table of a million records: pairs at random, attaching, a dump; and what a record takes.
+#include "cases/loops.hpp"
 #include "harness/own.hpp"
 #include "harness/processes.hpp"
-#include "rivals/known_address.hpp"
 
 #include <unistd.h>
 
@@ -41,13 +41,8 @@ class Big {
   static std::size_t busy_keys() { return std::min(kBusyKeys, million() / 2); }
 
  private:
-  Big()
-      : keys_(million()),
-        locks_(expect(open_lock_service(name_.url("slots=" + std::to_string(million()))), "opening a segment")) {
-    for (const std::uint32_t key : shuffled(keys_.size())) {    // not in the order of any walk
-      (void)expect(locks_->lock({.signature = keys_[key], .signee = kSignee}, kBound), "lock()");
-      (void)expect(locks_->unlock({.signature = keys_[key], .signee = kSignee}), "unlock()");
-    }
+  Big() : keys_(million()), locks_(expect(open_lock_service(name_.url(slots_for(million()))), "opening a segment")) {
+    put_all(*locks_, keys_);
   }
 
   ScratchName name_;
@@ -56,44 +51,9 @@ class Big {
   bool held_ = false;
 };
 
-/// Whether the processor may begin with the next pair before it is done with the one before, as it does in a loop that
-/// does nothing else: with mutexes it then waits for several far words at a time.
-enum class Pace { at_once, one_by_one };
-
-void keep(Pace pace) {
-  if (pace == Pace::one_by_one) __builtin_ia32_lfence();
-}
-
 void random_keys(benchmark::State& state, Pace pace) {
   Big& big = Big::table();
-  const Pin pin(0);
-  const KeyTexts& keys = big.keys();
-  std::size_t key = 0;
-  for (auto _ : state) {
-    require(big.locks().lock({.signature = keys[key], .signee = kSignee}, kBound).has_value(), "lock() was refused");
-    require(big.locks().unlock({.signature = keys[key], .signee = kSignee}).has_value(), "unlock() was refused");
-    if (++key == keys.size()) key = 0;
-    keep(pace);
-  }
-}
-
-struct Packed {
-  pthread_mutex_t value;
-};
-
-void random_mutexes(benchmark::State& state, Pace pace) {
-  Shared<Packed> mutexes(million());
-  make_mutexes(mutexes, million(), true);
-  const auto order = shuffled(million());
-  const Pin pin(0);
-  std::size_t at = 0;
-  for (auto _ : state) {
-    pthread_mutex_t& mutex = mutexes[order[at]].value;
-    lock_robust(mutex);
-    ::pthread_mutex_unlock(&mutex);
-    if (++at == order.size()) at = 0;
-    keep(pace);
-  }
+  walk(state, big.locks(), big.keys(), pace);
 }
 
 enum class Farewell { closes, dies };
@@ -178,7 +138,7 @@ void add_scale_cases() {
   add_round("memory", memory);
   for (const auto& [pace, suffix] : {std::pair(Pace::at_once, ""), std::pair(Pace::one_by_one, ", one by one")}) {
     add(std::string("million/robust mutexes") + suffix,
-        [pace = pace](benchmark::State& state) { random_mutexes(state, pace); });
+        [pace = pace](benchmark::State& state) { walk_mutexes(state, million(), pace); });
     add(std::string("million/keyed") + suffix, [pace = pace](benchmark::State& state) { random_keys(state, pace); });
   }
   add_round("attach", [](benchmark::State& state) { return attach(state, Farewell::closes); });

@@ -31,10 +31,13 @@ void wait_in_each_round(T& contender, const Shared<Meeting>& meeting, int rounds
   }
 }
 
-/// The middle one; what only one in a hundred exceeds is a counter.
+/// The middle one; which so many in a hundred do not exceed are counters.
 double seconds(benchmark::State& state, std::vector<std::int64_t> samples) {
   std::sort(samples.begin(), samples.end());
-  state.counters["p99_ns"] = static_cast<double>(samples[samples.size() * 99 / 100]);
+  for (const std::size_t percent : {10u, 90u, 99u}) {
+    state.counters["p" + std::to_string(percent) + "_ns"] =
+        static_cast<double>(samples[samples.size() * percent / 100]);
+  }
   state.counters["max_ns"] = static_cast<double>(samples.back());
   return static_cast<double>(samples[samples.size() / 2]) * 1e-9;
 }
@@ -68,10 +71,10 @@ double hand_over(benchmark::State& state) {
 
 /// From the SIGKILL of the holder to its waiter having the lock.
 template <Contender T>
-double death(benchmark::State& state) {
+double death(benchmark::State& state, std::size_t deaths) {
   T contender(1);
   const Shared<Meeting> meeting;
-  const int rounds = static_cast<int>(scale().many(300));
+  const int rounds = static_cast<int>(scale().many(deaths));
   std::vector<std::int64_t> samples;
   Child waiter([&] {
     contender.lock(0);
@@ -99,18 +102,21 @@ double death(benchmark::State& state) {
 }
 
 template <Contender T>
-void add_cases() {
+void add_cases(std::size_t deaths) {
   if constexpr (T::kSleeps) {
     add_round("hand-over/" + std::string(T::kName), hand_over<T>);
-    if constexpr (T::kSurvivesDeath) add_round("death/" + std::string(T::kName), death<T>);
+    if constexpr (T::kSurvivesDeath) {
+      add_round("death/" + std::string(T::kName), [=](benchmark::State& state) { return death<T>(state, deaths); });
+    }
   }
 }
 
 }    // namespace
 
 void add_waiting_cases() {
-  Rivals::for_each([]<class T>() { add_cases<T>(); });
-  OwnWaiting::for_each([]<class T>() { add_cases<T>(); });
+  constexpr std::size_t kMany = 300, kFew = 100;    // few where no target depends on them
+  Rivals::for_each([]<class T>() { add_cases<T>(std::same_as<T, RobustMutex> ? kMany : kFew); });
+  OwnWaiting::for_each([]<class T>() { add_cases<T>(kMany); });
 }
 
 }    // namespace keyrack::bench

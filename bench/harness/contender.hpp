@@ -9,7 +9,8 @@ namespace keyrack::bench {
 
 /// Made once, with a number of keys, before the processes that use it are forked. lock() returns when the caller holds
 /// the key, after however long; whatever fails throws. A process that is killed may hold a key: `kSurvivesDeath` says
-/// that the next one gets it. `kSleeps`: lock() waits asleep, not spinning.
+/// that the next one gets it. `kSleeps`: lock() waits asleep, not spinning. One whose work is done by a server, which
+/// may not be installed, is a `Served` contender, too.
 template <class T>
 concept Contender = std::constructible_from<T, std::size_t> && requires(T& contender, std::size_t key) {
   { T::kName } -> std::convertible_to<std::string_view>;
@@ -19,12 +20,35 @@ concept Contender = std::constructible_from<T, std::size_t> && requires(T& conte
   contender.unlock(key);
 };
 
+/// See `installed()`; the time of a pair is that on the wall, as most of it is not the caller's.
+template <class T>
+concept Served = Contender<T> && requires {
+  { T::installed() } -> std::same_as<bool>;
+};
+
+template <Contender T>
+bool installed() {
+  if constexpr (Served<T>) return T::installed();
+  return true;
+}
+
 /// A list of contenders, to register a case for each.
 template <Contender... Each>
 struct Contenders {
+  /// Those that are installed.
   template <class Visit>
   static void for_each(Visit&& visit) {
-    (visit.template operator()<Each>(), ...);
+    (visit_if<Each>(installed<Each>(), visit), ...);
+  }
+  template <class Visit>
+  static void for_each_absent(Visit&& visit) {
+    (visit_if<Each>(!installed<Each>(), visit), ...);
+  }
+
+ private:
+  template <class T, class Visit>
+  static void visit_if(bool condition, Visit& visit) {
+    if (condition) visit.template operator()<T>();
   }
 };
 

@@ -18,6 +18,7 @@ pid_t Child::begin() {
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(1);
+    ++process_generation;
   }
   return pid;
 }

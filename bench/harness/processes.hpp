@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <ctime>
 #include <exception>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -51,6 +52,30 @@ class Shared {
  private:
   std::size_t bytes_;
   T* values_;
+};
+
+/// How many forks as a Child lie between the first process and this one: another number means another process than
+/// before.
+inline unsigned process_generation = 0;
+
+/// A T for each process that uses it: one that a parent has made, such as a connection, is of no use to its children.
+template <class T>
+class PerProcess {
+ public:
+  /// The one of this process; `make`, which answers a unique_ptr, is called for the first use.
+  template <class Make>
+  T& get(Make&& make) {
+    if (!value_ || of_ != process_generation) [[unlikely]] {
+      (void)value_.release();    // its end is the parent's business
+      value_ = make();
+      of_ = process_generation;
+    }
+    return *value_;
+  }
+
+ private:
+  std::unique_ptr<T> value_;
+  unsigned of_ = 0;
 };
 
 /// A forked process that runs some code and exits. It does not outlive this object, nor its parent.
@@ -104,6 +129,7 @@ void await(const char* what, Condition&& condition) {
       if (condition()) return;
       __builtin_ia32_pause();
     }
+    ::sched_yield();    // who is waited for may need this processor
     const std::int64_t now = now_ns();
     if (deadline == 0) deadline = now + 60'000'000'000;
     if (now > deadline) throw std::runtime_error(std::string("waited a minute for ") + what);

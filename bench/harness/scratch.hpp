@@ -1,4 +1,4 @@
-// Segments for the cases, which leave nothing behind, however a run ends.
+// Segments and folders for the cases, which leave nothing behind, however a run ends.
 #pragma once
 
 #include "harness/suite.hpp"
@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace keyrack::bench {
 
@@ -25,6 +26,25 @@ class ScratchName {
  private:
   std::string name_;
 };
+
+/// A new folder in memory; it is removed with what is in it when this object or this process ends.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Of something in it.
+  std::string path(std::string_view name) const { return path_ + "/" + std::string(name); }
+
+ private:
+  std::string path_;
+};
+
+/// A name in shared memory that nobody else uses. What comes to have it is removed when this process ends.
+std::string scratch_name();
 
 /// The lock service of a new segment, whose name is gone by then: forked processes come to it by their mapping.
 inline std::unique_ptr<LockService> scratch_locks(const std::string& query = "") {

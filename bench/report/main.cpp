@@ -1,6 +1,10 @@
-// keyrack_bench_report: makes the table of a run from its rounds. A round is what one keyrack_bench has written.
+// keyrack_bench_report: makes tables and charts of a run from its rounds. A round is what one keyrack_bench has
+// written.
 //
 // Each ratio is taken within one round; what is shown is the median over the rounds, and the least and the greatest.
+#include "contenders.hpp"
+#include "plots.hpp"
+#include "rounds.hpp"
 #include "rows.hpp"
 
 #include <fmt/format.h>
@@ -11,7 +15,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
-#include <map>
+#include <optional>
 #include <set>
 #include <stdexcept>
 
@@ -19,60 +23,6 @@ namespace keyrack::bench {
 namespace {
 
 using nlohmann::ordered_json;
-
-/// By benchmark, then by field.
-using Round = std::map<std::string, std::map<std::string, double>>;
-
-/// "dump/iterations:1/manual_time" is the benchmark "dump", and its time is the one that it took itself; of the others
-/// the processor time counts, so that nobody else's work does.
-Round read_round(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error(path + " cannot be read");
-  const auto json = ordered_json::parse(file);
-  Round round;
-  for (const auto& run : json.at("benchmarks")) {
-    const std::string full = run.at("name");
-    const std::string name = full.substr(0, full.find("/iterations:"));
-    if (run.value("error_occurred", false)) {
-      throw std::runtime_error(fmt::format("{}: {} failed: {}", path, name, run.value("error_message", "")));
-    }
-    if (run.at("time_unit") != "ns") throw std::runtime_error(path + ": " + name + " is not in ns");
-    auto& fields = round[name];
-    static const std::set<std::string> not_counters{"family_index", "per_family_instance_index",
-                                                    "repetitions",  "repetition_index",
-                                                    "threads",      "iterations",
-                                                    "real_time",    "cpu_time"};
-    for (const auto& [key, value] : run.items()) {
-      if (value.is_number() && !not_counters.contains(key)) fields[key] = value;
-    }
-    fields["ns"] = run.at(full == name ? "cpu_time" : "real_time");
-  }
-  return round;
-}
-
-double value_of(const Round& round, const Measure& measure) {
-  const auto benchmark = round.find(measure.benchmark);
-  if (benchmark == round.end()) throw std::runtime_error("there is no case \"" + measure.benchmark + "\"");
-  const auto field = benchmark->second.find(measure.field);
-  if (field == benchmark->second.end()) {
-    throw std::runtime_error(fmt::format("case \"{}\" has no {}", measure.benchmark, measure.field));
-  }
-  return field->second;
-}
-
-struct Spread {
-  double median, least, greatest;
-};
-
-template <class Of>
-Spread over(const std::vector<Round>& rounds, Of&& of) {
-  std::vector<double> values;
-  for (const Round& round : rounds) values.push_back(of(round));
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-  return {median, values.front(), values.back()};
-}
 
 double in_row(const Row& row, const Round& round) {
   const double value = value_of(round, row.value);
@@ -87,77 +37,84 @@ double in_row(const Row& row, const Round& round) {
   return value / row.scale;
 }
 
-/// Three digits that count; no more decimals than that.
-std::string number(double value) {
-  const double size = std::abs(value);
-  if (size == 0 || size >= 100) return fmt::format("{:.0f}", value);
-  return size >= 10 ? fmt::format("{:.1f}", value) : fmt::format("{:.2f}", value);
-}
-
 struct Outcome {
   Row row;
-  Spread measured;
-  double ns;
+  std::optional<Spread> measured;    // empty: the rival is not installed
+  double ns = 0;
 
-  const char* verdict() const {
-    if (row.bound == Row::none) return "–";
-    return (row.bound == Row::at_most ? measured.median <= row.limit : measured.median >= row.limit) ? "met"
-                                                                                                     : "**missed**";
+  bool judged() const { return measured && row.bound != Row::none; }
+  bool met() const {
+    return judged() && (row.bound == Row::at_most ? measured->median <= row.limit : measured->median >= row.limit);
+  }
+  std::string verdict() const {
+    if (!judged()) return "–";
+    return met() ? "met" : "**missed**";
   }
   std::string target() const {
     if (row.bound == Row::none) return "–";
     return fmt::format("{} {:g} {}", row.bound == Row::at_most ? "≤" : "≥", row.limit, row.unit);
   }
+  std::string value() const {
+    return measured ? fmt::format("{} {}", number(measured->median), row.unit) : "not installed";
+  }
   std::string range() const {
-    return measured.least == measured.greatest
+    return !measured || measured->least == measured->greatest
                ? ""
-               : fmt::format("{} – {}", number(measured.least), number(measured.greatest));
+               : fmt::format("{} – {}", number(measured->least), number(measured->greatest));
   }
 };
 
 std::vector<Outcome> judge(const std::vector<Round>& rounds) {
   std::vector<Outcome> outcomes;
   for (const Row& row : rows()) {
-    outcomes.push_back(
-        {row, over(rounds, [&](const Round& round) { return in_row(row, round); }),
-         over(rounds, [&](const Round& round) { return value_of(round, {row.value.benchmark}); }).median});
+    Outcome outcome{row, {}};
+    if (!rounds.front().lacks(row.base.benchmark)) {
+      outcome.measured = over(rounds, [&](const Round& round) { return in_row(row, round); });
+      outcome.ns = over(rounds, [&](const Round& round) { return value_of(round, {row.value.benchmark}); }).median;
+    }
+    outcomes.push_back(outcome);
   }
   return outcomes;
 }
 
-/// What has a pair, in the order of the names; keyrack's own included.
-std::set<std::string> contenders(const Round& round) {
-  std::set<std::string> names;
+/// Everybody who takes part is in the table, and the other way round.
+void check_contenders(const Round& round) {
   const std::string prefix = "one process/";
-  for (const auto& [name, fields] : round) {
-    if (name.starts_with(prefix)) names.insert(name.substr(prefix.size()));
+  std::set<std::string> taking_part, listed;
+  for (const auto& [name, fields] : round.benchmarks) {
+    if (name.starts_with(prefix)) taking_part.insert(name.substr(prefix.size()));
   }
-  return names;
+  for (const ContenderFacts& contender : contenders()) {
+    if (!round.lacks(contender.name)) listed.insert(contender.name);
+  }
+  if (taking_part != listed) throw std::runtime_error("report/contenders.cpp does not list exactly who takes part");
 }
 
 std::string contenders_table(const std::vector<Round>& rounds) {
   std::string text =
       "| | one process, ns a pair | × robust mutex | two processes, disjoint: × one | two, hot key: million pairs/s "
-      "| hand-over, µs | death of the holder, µs |\n|---|---|---|---|---|---|---|\n";
-  for (const std::string& name : contenders(rounds.front())) {
+      "| hand-over, µs | death of the holder, µs | what it lacks |\n|---|---|---|---|---|---|---|---|\n";
+  for (const auto& [name, lacks] : contenders()) {
+    if (rounds.front().lacks(name)) {
+      text += fmt::format("| {} | not installed | | | | | | {} |\n", name, lacks);
+      continue;
+    }
     const auto median = [&](auto&& of) { return number(over(rounds, of).median); };
-    const auto ns = [&](const Round& round, const std::string& form, const std::string& who) {
+    const auto ns = [&, &who = name](const Round& round, const std::string& form) {
       return value_of(round, {form + "/" + who});
     };
-    const auto if_there = [&](const std::string& form) -> std::string {
-      if (!rounds.front().contains(form + "/" + name)) return "–";
-      return median([&](const Round& round) { return ns(round, form, name) / 1e3; });
+    const auto if_there = [&, &who = name](const std::string& form) -> std::string {
+      if (!rounds.front().benchmarks.contains(form + "/" + who)) return "–";
+      return median([&](const Round& round) { return ns(round, form) / 1e3; });
     };
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} |\n", name,
-                        median([&](const Round& round) { return ns(round, "one process", name); }),
-                        median([&](const Round& round) {
-                          return ns(round, "one process", name) / ns(round, "one process", "robust mutex");
-                        }),
-                        median([&](const Round& round) {
-                          return ns(round, "one process", name) / ns(round, "two processes, disjoint", name);
-                        }),
-                        median([&](const Round& round) { return 1e3 / ns(round, "two processes, hot", name); }),
-                        if_there("hand-over"), if_there("death"));
+    text += fmt::format(
+        "| {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
+        median([&](const Round& round) { return ns(round, "one process"); }), median([&](const Round& round) {
+          return ns(round, "one process") / value_of(round, {"one process/robust mutex"});
+        }),
+        median([&](const Round& round) { return ns(round, "one process") / ns(round, "two processes, disjoint"); }),
+        median([&](const Round& round) { return 1e3 / ns(round, "two processes, hot"); }), if_there("hand-over"),
+        if_there("death"), lacks);
   }
   return text;
 }
@@ -170,62 +127,77 @@ std::string processor() {
   return "unknown processor";
 }
 
-struct Machine {
-  std::string cpu = processor(), kernel, compiler = BUILD_COMPILER, build = BUILD_TYPE;
+Run run_here(const std::string& date, const std::string& commit, const std::string& load, std::vector<Round> rounds) {
+  utsname system{};
+  ::uname(&system);
+  return {date,
+          commit,
+          load,
+          processor(),
+          std::string(system.sysname) + " " + system.release,
+          BUILD_COMPILER,
+          BUILD_TYPE,
+          std::move(rounds)};
+}
 
-  Machine() {
-    utsname system{};
-    ::uname(&system);
-    kernel = std::string(system.sysname) + " " + system.release;
-  }
-};
+std::string heading(const Run& run) {
+  return fmt::format("{}, commit {}; {} rounds; load before the run {}.\n{}, {}, {} ({}).\n", run.date, run.commit,
+                     run.rounds.size(), run.load, run.cpu, run.kernel, run.compiler, run.build);
+}
 
-struct Run {
-  std::string date, commit, load;
-  Machine machine;
-  std::size_t rounds;
-};
-
-std::string table(const Run& run, const std::vector<Outcome>& outcomes, const std::vector<Round>& rounds) {
+std::string table(const Run& run, const std::vector<Outcome>& outcomes) {
   std::size_t judged = 0, met = 0;
   std::string lines;
   for (const Outcome& outcome : outcomes) {
-    judged += outcome.row.bound != Row::none;
-    met += std::string_view(outcome.verdict()) == "met";
-    lines += fmt::format("| {} | {} | {} {} | {} | {} | {} |\n", outcome.row.title, outcome.target(),
-                         number(outcome.measured.median), outcome.row.unit, outcome.range(),
-                         outcome.ns > 0 ? number(outcome.ns) : "", outcome.verdict());
+    judged += outcome.judged();
+    met += outcome.met();
+    lines += fmt::format("| {} | {} | {} | {} | {} | {} |\n", outcome.row.title, outcome.target(), outcome.value(),
+                         outcome.range(), outcome.ns > 0 ? number(outcome.ns) : "", outcome.verdict());
   }
-  return fmt::format(
-             "{}, commit {}; {} rounds; load before the run {}.\n{}, {}, {} ({}).\n\n"
-             "{} of {} targets met. Ratios are to the robust-mutex pair of the same round, where nothing else is "
+  return heading(run) +
+         fmt::format(
+             "\n{} of {} targets met. Ratios are to the robust-mutex pair of the same round, where nothing else is "
              "said.\n\n"
              "| case | target | measured | range over the rounds | ns | |\n|---|---|---|---|---|---|\n",
-             run.date, run.commit, run.rounds, run.load, run.machine.cpu, run.machine.kernel, run.machine.compiler,
-             run.machine.build, met, judged) +
-         lines + "\nWho takes part (medians):\n\n" + contenders_table(rounds);
+             met, judged) +
+         lines + "\nWho takes part (medians):\n\n" + contenders_table(run.rounds);
 }
 
-ordered_json json(const Run& run, const std::vector<Outcome>& outcomes, const std::vector<Round>& rounds) {
-  ordered_json all{{"date", run.date},
-                   {"commit", run.commit},
-                   {"cpu", run.machine.cpu},
-                   {"kernel", run.machine.kernel},
-                   {"compiler", run.machine.compiler},
-                   {"build", run.machine.build},
-                   {"load_before", run.load}};
+ordered_json cases(const std::vector<Outcome>& outcomes) {
+  ordered_json all;
   for (const Outcome& outcome : outcomes) {
-    ordered_json row{{"case", outcome.row.title},       {"measured", outcome.measured.median},
-                     {"least", outcome.measured.least}, {"greatest", outcome.measured.greatest},
-                     {"unit", outcome.row.unit},        {"ns", outcome.ns}};
+    ordered_json row{{"case", outcome.row.title}, {"unit", outcome.row.unit}, {"ns", outcome.ns}};
+    if (outcome.measured) {
+      row["measured"] = outcome.measured->median;
+      row["least"] = outcome.measured->least;
+      row["greatest"] = outcome.measured->greatest;
+    }
     if (outcome.row.bound != Row::none) {
       row[outcome.row.bound == Row::at_most ? "at_most" : "at_least"] = outcome.row.limit;
-      row["met"] = std::string_view(outcome.verdict()) == "met";
     }
-    all["cases"].push_back(row);
+    if (outcome.judged()) row["met"] = outcome.met();
+    all.push_back(row);
   }
-  all["rounds"] = rounds;
   return all;
+}
+
+/// What is kept of a run: all numbers, and the tables for people.
+struct Kept {
+  ordered_json json;
+  std::string tables;
+};
+
+Kept keep(const Run& run) {
+  Kept kept{to_json(run), heading(run)};
+  if (run.growth()) {
+    kept.tables += growth_tables(run);
+    return kept;
+  }
+  for (const Round& round : run.rounds) check_contenders(round);
+  const auto outcomes = judge(run.rounds);
+  kept.json["cases"] = cases(outcomes);
+  kept.tables = table(run, outcomes);
+  return kept;
 }
 
 void write(const std::string& path, const std::string& text) {
@@ -235,23 +207,32 @@ void write(const std::string& path, const std::string& text) {
 }
 
 constexpr const char* kUsage =
-    "usage: keyrack_bench_report --check ROUND.json...\n"
-    "       keyrack_bench_report DATE COMMIT LOAD OUT.json OUT.md ROUND.json...\n";
+    "usage: keyrack_bench_report --check ROUND.json...    is everything there that the report needs?\n"
+    "       keyrack_bench_report DATE COMMIT LOAD OUT.json OUT.md ROUND.json...    keeps a run\n"
+    "       keyrack_bench_report --plots FOLDER KEPT.json    draws a kept run\n";
 
 int report(const std::vector<std::string>& arguments) {
-  const bool check = !arguments.empty() && arguments[0] == "--check";
-  const std::size_t first_round = check ? 1 : 5;
-  if (arguments.size() <= first_round) {
+  const std::string form = arguments.empty() ? "" : arguments[0];
+  if (form == "--plots" && arguments.size() == 3) {
+    for (const Plot& plot : plots(read_run(arguments[2]))) write(arguments[1] + "/" + plot.name + ".svg", plot.svg);
+    return 0;
+  }
+  const std::size_t first_round = form == "--check" ? 1 : 5;
+  if (form == "--plots" || arguments.size() <= first_round) {
     std::cerr << kUsage;
     return 2;
   }
   std::vector<Round> rounds;
   for (std::size_t i = first_round; i < arguments.size(); ++i) rounds.push_back(read_round(arguments[i]));
-  const auto outcomes = judge(rounds);
-  if (check) return 0;
-  const Run run{arguments[0], arguments[1], arguments[2], {}, rounds.size()};
-  write(arguments[3], json(run, outcomes, rounds).dump(1) + "\n");
-  write(arguments[4], table(run, outcomes, rounds));
+  if (form == "--check") {
+    const Run run = run_here("", "", "", std::move(rounds));
+    (void)keep(run);
+    (void)plots(run);
+    return 0;
+  }
+  const Kept kept = keep(run_here(form, arguments[1], arguments[2], std::move(rounds)));
+  write(arguments[3], kept.json.dump(1) + "\n");
+  write(arguments[4], kept.tables);
   return 0;
 }
 

@@ -15,6 +15,10 @@ Row pair(const std::string& title, const std::string& value, double limit) {
 Row speed(const std::string& title, const std::string& value, const std::string& base, double limit) {
   return {title, Form::speed_ratio, {value}, {base}, Row::at_least, limit};
 }
+/// By how much keyrack's keys are faster than a rival with keys, both waiting for what is held.
+Row rival(const std::string& title, const std::string& form, const std::string& name, double limit) {
+  return speed(title, form + "/keyrack keyed, waiting", form + "/" + name, limit);
+}
 Row amount(const std::string& title, const Measure& value, double limit, const std::string& unit, double scale) {
   return {title, Form::amount, value, {}, Row::at_most, limit, unit, scale};
 }
@@ -66,6 +70,13 @@ const std::vector<Row>& rows() {
       amount("… keyed, p99", {"death/keyrack keyed, waiting", "p99_ns"}, 5, "ms", ms),
       against("… `NamedMutex`, p50", "death/keyrack NamedMutex", "death/robust mutex", 1.5),
       amount("… `NamedMutex`, p99", {"death/keyrack NamedMutex", "p99_ns"}, 5, "ms", ms),
+      rival("speed against Berkeley DB: uncontended", "one process", "Berkeley DB lock subsystem", 4),
+      rival("… two processes on disjoint keys", "two processes, disjoint", "Berkeley DB lock subsystem", 15),
+      rival("… two processes on one hot key", "two processes, hot", "Berkeley DB lock subsystem", 50),
+      rival("speed against flock, a file for each key", "one process", "flock, open + lock + close", 25),
+      rival("speed against SQLite, a transaction", "one process", "SQLite, BEGIN IMMEDIATE + COMMIT", 45),
+      rival("speed against Redis", "one process", "Redis, SET NX + script", 400),
+      rival("speed against PostgreSQL", "one process", "PostgreSQL, advisory lock", 400),
       amount("dump of 1,000,000 records", {"dump"}, 0.5, "s", s),
       amount("… by how much others fall meanwhile", {"dump", "others_fall_percent"}, 5, "%", 1),
       amount("attach to a segment of 1,000,000 records", {"attach"}, 200, "µs", us),

@@ -1,0 +1,130 @@
+// keyrack_instructions CALL COUNT: makes one of the hot calls so many times. bench/instructions counts the instructions
+// of two runs with different counts; what they differ by belongs to the calls alone.
+#include "harness/own.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <utility>
+#include <vector>
+
+namespace keyrack::bench {
+
+namespace {
+
+constexpr LockOptions kBound{.lifetime = Lifetime::process};
+constexpr LockOptions kLeased{.duration = std::chrono::hours(1), .lifetime = Lifetime::process};
+constexpr const char* kSmall = "slots=8192";    // quickly made
+
+void pairs(int count, const LockOptions& options) {
+  Keyed contender(1, options, kSmall);
+  for (int i = 0; i < count; ++i) {
+    contender.lock(0);
+    contender.unlock(0);
+  }
+}
+
+void mutex(int count) {
+  Named contender(1);
+  for (int i = 0; i < count; ++i) {
+    contender.lock(0);
+    contender.unlock(0);
+  }
+}
+
+void check(int count) {
+  const auto locks = scratch_locks(kSmall);
+  const KeyTexts keys(1);
+  (void)expect(locks->lock({.signature = keys[0], .signee = kSignee}, kBound), "lock()");
+  for (int i = 0; i < count; ++i) require(locks->check(keys[0]).has_value(), "check() failed");
+}
+
+void refused(int count) {
+  const auto locks = scratch_locks(kSmall);
+  const KeyTexts keys(1);
+  (void)expect(locks->lock({.signature = keys[0], .signee = kSignee}, kBound), "lock()");
+  const LockRequest other{.signature = keys[0], .signee = "worker-0008"};
+  for (int i = 0; i < count; ++i) require(!locks->lock(other, kBound), "lock() was not refused");
+}
+
+/// A signee or a key that nobody has had before, in every pair.
+void new_signee(int count) {
+  const auto locks = scratch_locks(kSmall);
+  const KeyTexts keys(1);
+  CountingText signee("worker-");
+  for (int i = 0; i < count; ++i) {
+    const std::string_view self = signee.next();
+    require(locks->lock({.signature = keys[0], .signee = self}, kBound).has_value(), "lock() was refused");
+    require(locks->unlock({.signature = keys[0], .signee = self}).has_value(), "unlock() was refused");
+  }
+}
+void insert(int count) {
+  const auto locks = scratch_locks(kSmall);
+  CountingText key("orders/new-0");
+  for (int i = 0; i < count; ++i) {
+    const std::string_view signature = key.next();
+    require(locks->lock({.signature = signature, .signee = kSignee}, kBound).has_value(), "lock() was refused");
+    require(locks->unlock({.signature = signature, .signee = kSignee}).has_value(), "unlock() was refused");
+  }
+}
+
+std::unique_ptr<NameManager> names_with_ten_held() {
+  auto names = scratch_names(kSmall);
+  for (int i = 0; i < 10; ++i) (void)expect(names->acquire("workers"), "acquire()");
+  return names;
+}
+void acquire(int count) {
+  const auto names = names_with_ten_held();
+  for (int i = 0; i < count; ++i) {
+    const auto name = names->acquire("workers");
+    require(name.has_value() && names->release("workers", *name).has_value(), "acquire() or release() failed");
+  }
+}
+void hold(int count) {
+  const auto names = names_with_ten_held();
+  const auto other = names->hold("workers");    // so that the thread that keeps names alive is there
+  for (int i = 0; i < count; ++i) {
+    auto name = names->hold("workers");
+    require(name.has_value() && name->release().has_value(), "hold() or release() failed");
+  }
+}
+
+const std::vector<std::pair<std::string, std::function<void(int)>>> kCalls{
+    {"keyed", [](int count) { pairs(count, kBound); }},
+    {"keyed, lease", [](int count) { pairs(count, kLeased); }},
+    {"mutex", mutex},
+    {"check", check},
+    {"refused", refused},
+    {"new signee", new_signee},
+    {"insert", insert},
+    {"names", acquire},
+    {"names, hold", hold},
+};
+
+int run(int argc, char** argv) {
+  const std::string_view call = argc > 1 ? argv[1] : "";
+  if (call == "--list") {
+    for (const auto& [name, body] : kCalls) std::puts(name.c_str());
+    return 0;
+  }
+  if (call == "--build") {
+    std::puts(BUILD_COMPILER "\t" BUILD_TYPE);
+    return 0;
+  }
+  for (const auto& [name, body] : kCalls) {
+    if (name != call || argc != 3) continue;
+    body(std::atoi(argv[2]));
+    return 0;
+  }
+  std::fputs("usage: keyrack_instructions CALL COUNT | --list | --build\n", stderr);
+  return 2;
+}
+
+}    // namespace
+
+}    // namespace keyrack::bench
+
+int main(int argc, char** argv) try { return keyrack::bench::run(argc, argv); } catch (const std::exception& error) {
+  std::fprintf(stderr, "keyrack_instructions: %s\n", error.what());
+  return 1;
+}
