@@ -142,10 +142,7 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
       if (!hit.replace(head, Owner::claimant(claimant.index(), ends.deadline))) continue;
       response.token = head.token();
-      if (status != LockStatus::renewed) {
-        hit.record->since.store(Since::at(table.rough_tick(now.about_ns()), head.token()).bits,
-                                std::memory_order_relaxed);
-      }
+      if (status != LockStatus::renewed) note_since(hit, head, table.rough_tick(now.about_ns()));
       if (has_holder) free_if_single(table, holder);
     }
     if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now

@@ -22,10 +22,15 @@ inline bool is_quiet(const Hit& hit) { return !hit.head.waiters() && !hit.head.u
 /// Nobody holds it or waits for it.
 inline bool is_idle(const Hit& hit) { return hit.owner == Owner::idle() && is_quiet(hit); }
 
+/// For people, after a grant.
+inline void note_since(const Hit& hit, Head granted, Tick tick) {
+  hit.record->since.store(Since::at(tick, granted.token()).bits, std::memory_order_relaxed);
+}
+
 /// False: the cell has changed. `since`: for people.
 inline bool grant_idle(Hit& hit, ClaimantIndex claimant, Tick deadline, Tick since) {
   if (!change(hit, hit.head.next_token(), Owner::claimant(claimant, deadline))) return false;    // [G1]
-  hit.record->since.store(Since::at(since, hit.head.token()).bits, std::memory_order_relaxed);
+  note_since(hit, hit.head, since);
   return true;
 }
 

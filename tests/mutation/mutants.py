@@ -10,9 +10,10 @@ CORE = [
     'src/os/futex.cpp', 'src/os/keeper.cpp', 'src/os/word.hpp',
     'src/shm/attachment.cpp', 'src/shm/attachment.hpp', 'src/shm/guard.hpp', 'src/shm/lock_service.cpp',
     'src/shm/name_manager.cpp',
-    'src/table/chain.cpp', 'src/table/chain.hpp', 'src/table/claimant_cache.hpp', 'src/table/claimants.cpp',
-    'src/table/claimants.hpp', 'src/table/grants.cpp', 'src/table/grants.hpp', 'src/table/locks.cpp',
-    'src/table/names.cpp', 'src/table/room.cpp', 'src/table/sessions.cpp', 'src/table/sessions.hpp',
+    'src/table/cell_memo.hpp', 'src/table/chain.cpp', 'src/table/chain.hpp', 'src/table/claimant_cache.hpp',
+    'src/table/claimants.cpp', 'src/table/claimants.hpp', 'src/table/grants.cpp', 'src/table/grants.hpp',
+    'src/table/locks.cpp', 'src/table/locks.hpp', 'src/table/names.cpp', 'src/table/outline.hpp',
+    'src/table/quick.hpp', 'src/table/room.cpp', 'src/table/sessions.cpp', 'src/table/sessions.hpp',
     'src/table/table.cpp', 'src/table/table.hpp', 'src/table/waiting.cpp', 'src/table/waiting.hpp',
     'src/table/words.hpp',
 ]
