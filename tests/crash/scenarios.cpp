@@ -113,6 +113,14 @@ void become_known(Actor& actor, std::string_view signee) {
   }
 }
 
+/// So that key and signee are remembered, with the cell as it was left.
+void use_often(Actor& actor, std::string_view signee) {
+  for (int i = 0; i < 3; ++i) {
+    actor.lock(key(0), signee);
+    actor.unlock(key(0), signee);
+  }
+}
+
 void acquire_names(Actor& actor, int count) {
   for (int i = 0; i < count; ++i) (void)actor.names().acquire(kFamily);
 }
@@ -250,6 +258,9 @@ std::vector<Scenario> make_scenarios() {
                  .call = locks_key("victim"),
                  .victim = [](Actor& actor) { become_known(actor, "victim"); },
                  .survivor = [](Actor& actor) { leave_idle(actor, 0, 1); }});
+  all.push_back({.name = "lock: again", .expected = "ok", .call = locks_key("victim"), .victim = [](Actor& actor) {
+                   use_often(actor, "victim");
+                 }});
   all.push_back({.name = "lock: renewal",
                  .expected = "renewed",
                  .call = locks_key("victim"),
@@ -372,6 +383,10 @@ std::vector<Scenario> make_scenarios() {
          become_known(actor, "victim");
          actor.lock(key(0), "victim");
        }});
+  all.push_back({.name = "unlock: again", .expected = "ok", .call = unlocks_key("victim"), .victim = [](Actor& actor) {
+                   use_often(actor, "victim");
+                   actor.lock(key(0), "victim");
+                 }});
   all.push_back({.name = "unlock: lease past",
                  .expected = "ok",
                  .call = unlocks_key("victim"),
@@ -382,16 +397,18 @@ std::vector<Scenario> make_scenarios() {
                  .victim = does(locks_key("victim")),
                  .helper = Helper::waits,
                  .helps = waits_for_key("helper")});
-  all.push_back({.name = "mutex: lock, unlock",
-                 .expected = "ok",
-                 .call =
-                     [](Actor& actor) {
-                       actor.mutex->lock();
-                       actor.note(key(0), actor.mutex->token());
-                       actor.mutex->unlock();
-                       return std::string("ok");
-                     },
-                 .victim = [](Actor& actor) { actor.mutex = std::make_unique<NamedMutex>(actor.locks(), key(0)); }});
+  const auto passes_mutex = [](Actor& actor) {
+    actor.mutex->lock();
+    actor.note(key(0), actor.mutex->token());
+    actor.mutex->unlock();
+    return std::string("ok");
+  };
+  const auto makes_mutex = [](Actor& actor) { actor.mutex = std::make_unique<NamedMutex>(actor.locks(), key(0)); };
+  all.push_back({.name = "mutex: lock, unlock", .expected = "ok", .call = passes_mutex, .victim = makes_mutex});
+  all.push_back({.name = "mutex: again", .expected = "ok", .call = passes_mutex, .victim = [=](Actor& actor) {
+                   makes_mutex(actor);
+                   for (int i = 0; i < 3; ++i) passes_mutex(actor);
+                 }});
 
   // Names.
   const auto acquires = [](Actor& actor) { return outcome(actor.names().acquire(kFamily)); };

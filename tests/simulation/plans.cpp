@@ -20,7 +20,6 @@ class Planner {
     plan.waiters = below(4) == 0 ? 1 : 5;
     plan.talk = below(3) != 0;
     plan.leave = below(3) != 0;
-    plan.remember = below(2) == 0;
     theme_ = below(5);
     keys_ = 1 + below(3);
     const std::uint32_t threads = 2 + below(3);
@@ -40,6 +39,7 @@ class Planner {
       plan.before.push_back(call(1));
       if (plan.before.back().kind == Kind::wait) plan.before.back().kind = Kind::lock;
     }
+    plan.remember = below(2) == 0;
     return plan;
   }
 
