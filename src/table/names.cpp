@@ -297,10 +297,10 @@ bool free_cell(const Names& names, std::uint32_t number, const Hit& hit, const D
   const Head head = hit.head.next_token();
   // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
   if (!hit.replace(head, Owner::idle())) return false;
-  free_if_single(names.table, holder);
   if (names.memo != nullptr && names.memo->number == number) {
     names.memo->hit = {hit.index, hit.record, head, Owner::idle()};
   }
+  free_if_single(names.table, holder);
   announce(names, number);
   return true;
 }
