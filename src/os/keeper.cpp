@@ -14,7 +14,6 @@
 #include <chrono>
 #include <climits>
 #include <cstddef>
-#include <future>
 #include <limits>
 #include <system_error>
 
@@ -103,16 +102,18 @@ void Keeper::relink() {
 }
 
 void Keeper::start() {
-  std::promise<std::uint32_t> id;    // 0: the kernel does not take the list, so it would tell of no death
+  constexpr std::uint32_t starting = ~std::uint32_t{0};
+  thread_id_ = starting;    // then 0: the kernel does not take the list, so it would tell of no death
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);    // the keeper takes no signals of the process
   try {
     stopping_ = false;
-    thread_ = std::thread([this, &id] {
-      pthread_setname_np(pthread_self(), "keyrack");
+    thread_ = std::thread([this] {
       const bool listed = ::syscall(SYS_set_robust_list, &robust_, sizeof robust_) == 0;
-      id.set_value(listed ? static_cast<std::uint32_t>(::syscall(SYS_gettid)) : 0);
+      thread_id_ = listed ? static_cast<std::uint32_t>(::syscall(SYS_gettid)) : 0;
+      thread_id_.notify_one();
+      pthread_setname_np(pthread_self(), "keyrack");
       if (listed) loop();
     });
   } catch (...) {
@@ -120,7 +121,9 @@ void Keeper::start() {
     throw;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  thread_id_ = id.get_future().get();
+  // It is on its way on another processor, or not: to sleep would cost more than it takes.
+  for (int spin = 0; spin < 10 * kSpins && thread_id_ == starting; ++spin) pause();
+  thread_id_.wait(starting);
   if (thread_id_ == 0) {
     thread_.join();
     throw std::system_error(ENOSYS, std::generic_category(), "set_robust_list");

@@ -73,7 +73,7 @@ class Keeper {
 
   std::mutex lives_mutex_;    // guards the next four; taken before tasks_mutex_
   std::thread thread_;
-  std::uint32_t thread_id_ = 0;
+  std::atomic<std::uint32_t> thread_id_{0};
   std::vector<LifeEntry*> lives_;
   robust_list_head robust_{};    // read by the kernel when the keeper ends
 

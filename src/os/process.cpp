@@ -9,9 +9,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
 #include <cstdio>
 #include <new>
-#include <sstream>
 #include <system_error>
 
 namespace keyrack::os {
@@ -80,10 +80,12 @@ std::array<std::uint8_t, 16> boot_id() {
 std::optional<std::int64_t> clock_offset_ns() {
   // The kernel tells the offsets that children shall have.
   if (inode_of("/proc/thread-self/ns/time") != inode_of("/proc/thread-self/ns/time_for_children")) return {};
-  std::istringstream offsets(text_of("/proc/self/timens_offsets"));
-  std::string clock;
-  for (std::int64_t seconds = 0, ns = 0; offsets >> clock >> seconds >> ns;) {
-    if (clock == "monotonic") return seconds * 1'000'000'000 + ns;
+  const std::string offsets = text_of("/proc/self/timens_offsets");
+  std::int64_t seconds = 0, ns = 0;
+  const auto line = offsets.find("monotonic");
+  if (line != offsets.npos &&
+      std::sscanf(offsets.c_str() + line, "monotonic %" SCNd64 " %" SCNd64, &seconds, &ns) == 2) {
+    return seconds * 1'000'000'000 + ns;
   }
   return 0;    // this kernel shifts no clocks, or does not tell
 }

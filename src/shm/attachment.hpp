@@ -33,6 +33,12 @@ class Attachment {
   table::Caller caller() { return {session_, memory(), pid_}; }
   table::ThreadMemory& memory() { return latest_.serial == serial_ ? *latest_.memory : thread_memory(); }
 
+  /// What this thread remembers of the attachment with that serial number, if it has used it last; else null. In the
+  /// process of that attachment only.
+  static table::ThreadMemory* known_memory(std::uint64_t serial) {
+    return latest_.serial == serial ? latest_.memory : nullptr;
+  }
+
   /// Unlike any other attachment's, in this process and its forked children.
   std::uint64_t serial() const { return serial_; }
 

@@ -29,6 +29,7 @@ class ShmGrip final : public HeldName::Grip, private os::KeeperTask {
           const table::NameGrant& grant)
       : segment_(attachment.segment()),
         keeper_(attachment.keeper()),
+        serial_(attachment.serial()),
         family_(family),
         auto_release_after_(auto_release_after),
         grant_(grant) {
@@ -53,7 +54,7 @@ class ShmGrip final : public HeldName::Grip, private os::KeeperTask {
     released_ = true;
     if (!keeper_.mine()) return make_error_code(Errc::lost);    // a forked child's copy
     keeper_.remove(*this);
-    return guarded([&] { return table::release_grant(table(), family(), grant_); });
+    return guarded([&] { return table::release_grant(table(), Attachment::known_memory(serial_), family(), grant_); });
   }
 
  private:
@@ -66,6 +67,7 @@ class ShmGrip final : public HeldName::Grip, private os::KeeperTask {
 
   std::shared_ptr<const Segment> segment_;
   os::Keeper& keeper_;
+  const std::uint64_t serial_;
   const std::string family_;
   const std::optional<nanoseconds> auto_release_after_;
   const table::NameGrant grant_;
@@ -114,7 +116,7 @@ class ShmNameManager final : public NameManager {
       if (!is_good(family, name)) return make_error_code(Errc::bad_request);
       const auto number = number_of(name);
       if (!number) return {};
-      return table::release_name(table(), {family, auto_release_after_}, *number);
+      return table::release_name(table(), connection_.memory(), {family, auto_release_after_}, *number);
     });
   }
 
@@ -172,7 +174,7 @@ class ShmNameManager final : public NameManager {
       return {std::string(family), std::to_string(grant.number),
               std::make_unique<ShmGrip>(attachment, family, auto_release_after_, grant)};
     } catch (...) {    // out of memory: nobody would give it back
-      (void)table::release_grant(table(), {family, auto_release_after_}, grant);
+      (void)table::release_grant(table(), connection_.memory(), {family, auto_release_after_}, grant);
       throw;
     }
   }

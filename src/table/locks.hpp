@@ -1,9 +1,9 @@
 // The rules of the lock service, on the cells of a table.
 #pragma once
 
-#include "table/cell_memo.hpp"
 #include "table/claimant_cache.hpp"
 #include "table/grants.hpp"
+#include "table/memo.hpp"
 
 #include <keyrack/lock_service.hpp>
 
@@ -13,9 +13,17 @@ namespace keyrack::table {
 
 /// What one thread remembers of its last calls in one session.
 struct ThreadMemory {
-  ClaimantCache claimants;
-  KeyMemo keys;
-  NumberMemo mutexes;
+  ClaimantCache claimants{};
+  TextMemo<CellMemo> keys{};
+  NumberMemo mutexes{};
+  TextMemo<FamilyMemo> families{};
+
+  /// All but the claimants.
+  void forget() {
+    keys.forget();
+    mutexes.forget();
+    families.forget();
+  }
 };
 
 /// A thread at work in a session.

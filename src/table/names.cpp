@@ -12,13 +12,25 @@ using std::chrono::nanoseconds;
 std::uint32_t span_of(unsigned level) { return 1u << 5 * level; }    // names under one bit of a set of that level
 static_assert(kHintFan == 32);
 
+/// The names of a family in one epoch, and what a thread remembers of them, if there is one.
 struct Names {
-  Names(const Table& of, std::uint32_t of_epoch, std::string_view family_name)
-      : table(of), epoch(of_epoch), family(family_name), hash(Key::hash(family_name)) {}
+  Names(const Table& of, std::uint32_t of_epoch, std::string_view family_name, ThreadMemory* memory = nullptr)
+      : table(of),
+        epoch(of_epoch),
+        family(family_name),
+        memo(memory != nullptr ? memory->families.of(family_name) : nullptr) {
+    if (memo != nullptr && memo->epoch == epoch && memo->hash != 0) {
+      hash = memo->hash;
+    } else {
+      hash = Key::hash(family);
+      if (memo != nullptr) *memo = {hash, epoch, 0, {}, {}};
+    }
+  }
 
   const Table& table;
   std::uint32_t epoch;
   std::string_view family;
+  FamilyMemo* memo;
   std::uint64_t hash;
 
   Key key(std::uint32_t number) const { return Key::name(epoch, family, hash, number); }
@@ -46,9 +58,20 @@ struct Place {
 
 std::optional<Place> place_of(const Names& names, std::uint32_t number) {
   const Key key = names.key(number);
+  FamilyMemo::Place* known = nullptr;
+  if (names.memo != nullptr) {
+    known = &names.memo->places[number == 0 ? 0 : number % span_of(2) == 0 ? 1 : 2];
+    if (known->record != nullptr && known->number == number && holds_key(*known->record, key)) {
+      return Place{key, known->record, known->birth};
+    }
+  }
   Hit hit;
   if (!meet(names.table, key, hit)) return {};
-  return Place{key, hit.record};
+  Place place{key, hit.record};
+  if (Born seen; known != nullptr && place.read(names.table.name_part(*hit.record).hints[0], seen)) {
+    *known = {number, hit.record, place.birth};
+  }
+  return place;
 }
 
 /// The record that has the level-k set for a name, and the name's bit in it.
@@ -102,6 +125,13 @@ std::optional<NameSight> look_at(const Names& names, std::uint32_t number,
   } while (sight->holder && !hit.still());
   sight->free = is_name_free(names.table, hit, sight->holder, auto_release, now);
   return sight;
+}
+
+/// The same as the thread remembers it; empty if it does not, or if the name was not free.
+std::optional<NameSight> remembered_free(const Names& names, std::uint32_t number) {
+  const FamilyMemo* memo = names.memo;
+  if (memo == nullptr || memo->number != number || memo->hit.owner != Owner::idle()) return {};
+  return NameSight{memo->hit, {}, true};
 }
 
 /// A name of that number turned out to be held, or a set to be empty: the bit at that level goes. Looks again
@@ -182,9 +212,14 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
     return make_error_code(Errc::table_full);
   }
   const Head head = hit.head.next_token();
-  const bool taken = hit.replace(head, Owner::claimant(use->index, now.tick(table)));    // [N1]
+  const Owner owner = Owner::claimant(use->index, now.tick(table));
+  const bool taken = hit.replace(head, owner);    // [N1]
   if (use->single) drop_claimant(table, use->index);
   if (!taken) return std::optional<NameGrant>{};
+  if (names.memo != nullptr && !use->single) {
+    names.memo->number = number;
+    names.memo->hit = {hit.index, hit.record, head, owner};
+  }
   free_if_single(table, holder);
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
 }
@@ -259,11 +294,23 @@ bool is_old(const Table& table, const Hit& hit, const std::optional<nanoseconds>
 
 /// Gives a name back. False: the cell has changed.
 bool free_cell(const Names& names, std::uint32_t number, const Hit& hit, const Descriptor& holder) {
+  const Head head = hit.head.next_token();
   // [N2] Killed after this: free and not announced; whoever clears up after us announces it.
-  if (!hit.replace(hit.head.next_token(), Owner::idle())) return false;
+  if (!hit.replace(head, Owner::idle())) return false;
+  if (names.memo != nullptr && names.memo->number == number) {
+    names.memo->hit = {hit.index, hit.record, head, Owner::idle()};
+  }
   free_if_single(names.table, holder);
   announce(names, number);
   return true;
+}
+
+/// The same for a name that this thread has taken and that nobody has touched since. Its claimant is remembered: there
+/// is nothing to free.
+bool free_remembered(const Names& names, std::uint32_t number) {
+  const FamilyMemo* memo = names.memo;
+  if (memo == nullptr || memo->number != number || !memo->hit.owner.is_claimant()) return false;
+  return free_cell(names, number, Hit(memo->hit), {});
 }
 
 }    // namespace
@@ -278,15 +325,16 @@ bool is_name_free(const Table& table, const Hit& hit, const Descriptor& holder,
 Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool process_bound) {
   const Table& table = caller.session.table;
   recover_the_dead(table);    // whose names are free, and have to be announced
-  for (;;) {
+  for (int tries = 0;; ++tries) {
     Now now;    // of this try: a name may have become free by its age since the last one, which retract() will see
-    const Names names{table, table.names_epoch(), family.name};
+    const Names names{table, table.names_epoch(), family.name, &caller.memory};
     auto root = place_of(names, 0);
     std::uint32_t next = 0;
     if (root) {
       if (family.auto_release_after) announce_the_old(names, *root, *family.auto_release_after, now);
       if (const auto number = lowest_announced(names, *root, family.auto_release_after)) {
-        const auto sight = look_at(names, *number, family.auto_release_after, now);
+        auto sight = tries == 0 ? remembered_free(names, *number) : std::nullopt;
+        if (!sight) sight = look_at(names, *number, family.auto_release_after, now);
         if (!sight || !sight->free) {
           retract(names, *number, 0, family.auto_release_after);
           continue;
@@ -337,8 +385,9 @@ Result<void> keep_alive_name(const Table& table, const Family& family, std::uint
   }
 }
 
-Result<void> release_name(const Table& table, const Family& family, std::uint32_t number) {
-  const Names names{table, table.names_epoch(), family.name};
+Result<void> release_name(const Table& table, ThreadMemory* memory, const Family& family, std::uint32_t number) {
+  const Names names{table, table.names_epoch(), family.name, memory};
+  if (free_remembered(names, number)) return {};
   for (;;) {
     Now now;
     const auto sight = look_at(names, number, {}, now);
@@ -360,8 +409,8 @@ Result<void> keep_alive_grant(const Table& table, const Family& family, const Na
   }
 }
 
-Result<void> release_grant(const Table& table, const Family& family, const NameGrant& grant) {
-  const Names names{table, grant.epoch, family.name};
+Result<void> release_grant(const Table& table, ThreadMemory* memory, const Family& family, const NameGrant& grant) {
+  const Names names{table, grant.epoch, family.name, memory};
   for (;;) {
     const auto hit = cell_of(table, grant);
     if (!hit) return make_error_code(Errc::lost);

@@ -36,11 +36,12 @@ struct NameGrant {
 Result<NameGrant> acquire_name(const Caller&, const Family&, bool process_bound);
 Result<NameGrant> try_acquire_name(const Caller&, const Family&, std::uint32_t number, bool process_bound);
 Result<void> keep_alive_name(const Table&, const Family&, std::uint32_t number);
-Result<void> release_name(const Table&, const Family&, std::uint32_t number);
+/// `memory`: what this thread remembers, if anything.
+Result<void> release_name(const Table&, ThreadMemory* memory, const Family&, std::uint32_t number);
 
 /// The same for one grant. `lost` when it is no more, or too old by the family's `auto_release_after`.
 Result<void> keep_alive_grant(const Table&, const Family&, const NameGrant&);
-Result<void> release_grant(const Table&, const Family&, const NameGrant&);
+Result<void> release_grant(const Table&, ThreadMemory* memory, const Family&, const NameGrant&);
 bool is_in_force(const Table&, const Family&, const NameGrant&);
 
 void reset_names(const Table&);

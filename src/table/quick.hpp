@@ -85,6 +85,10 @@ inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uin
 
 // By a quick look at the table; remembered from then on.
 
+inline void remember(ThreadMemory& mine, const Key& key, const Hit& hit) {
+  if (CellMemo* memo = mine.keys.of(key.bytes)) memo->hit = hit;
+}
+
 /// `met`: the key's record, if there was one.
 inline std::uint64_t lock_idle(const Caller& caller, const Key& key, const Wish& wish, std::optional<Hit>& met) {
   ThreadMemory& mine = caller.memory;
@@ -92,7 +96,7 @@ inline std::uint64_t lock_idle(const Caller& caller, const Key& key, const Wish&
   if (!glance(caller.session.table, key, hit)) return 0;
   const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
   if (claimant != nullptr && is_idle(hit) && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
-    mine.keys.note(key.bytes, hit);
+    remember(mine, key, hit);
     return hit.head.token();
   }
   met = hit;
@@ -117,7 +121,7 @@ inline bool unlock_known(const Caller& caller, const Key& key, std::string_view 
   ThreadMemory& mine = caller.memory;
   Hit hit;
   if (!glance(caller.session.table, key, hit) || !is_ours(mine, hit, signee) || !release_quiet(hit)) return false;
-  mine.keys.note(key.bytes, hit);
+  remember(mine, key, hit);
   return true;
 }
 

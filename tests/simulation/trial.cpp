@@ -142,7 +142,10 @@ class Trial {
     return plan_.remember ? table::lock_remembered(actor.memory, key, table::wish_of(table_, ask)) : 0;
   }
 
+  table::ThreadMemory* memory(Actor& actor) { return plan_.remember ? &actor.memory : nullptr; }
+
   table::Caller caller(Actor& actor) {
+    if (!plan_.remember) actor.memory.forget();
     return {*processes_[actor.process].session, actor.memory, static_cast<std::int32_t>(actor.process)};
   }
 
@@ -336,11 +339,11 @@ class Trial {
       case Kind::keep_alive:
         return {.status = rules::name_status_of(table::keep_alive_name(table_, family, asked.number))};
       case Kind::release:
-        return {.status = rules::name_status_of(table::release_name(table_, family, asked.number))};
+        return {.status = rules::name_status_of(table::release_name(table_, memory(actor), family, asked.number))};
       case Kind::release_loan: {
         const table::NameGrant grant = actor.held.back().second;
         actor.held.pop_back();
-        return {.status = rules::name_status_of(table::release_grant(table_, family, grant))};
+        return {.status = rules::name_status_of(table::release_grant(table_, memory(actor), family, grant))};
       }
       case Kind::keep_loan:
         return {.status = rules::name_status_of(table::keep_alive_grant(table_, family, actor.held.back().second))};

@@ -317,7 +317,7 @@ TEST(NameHints, TheLowestFreeNumberComesFirstWhateverWasGivenBack) {
     random = random * 1'664'525u + 1'013'904'223u;
     const std::uint32_t number = (random >> 8) % 2500;
     if ((random >> 4 & 1) != 0 || free.empty()) {
-      ASSERT_TRUE(release_name(self.table(), family, number));
+      ASSERT_TRUE(release_name(self.table(), nullptr, family, number));
       free.insert(number);
     } else {
       const auto grant = acquire_name(self.caller(), family, false);
@@ -388,7 +388,7 @@ TEST(Names, ClosingASessionReleasesWhatIsKeptAliveMeanwhile) {
     keeper.join();    // it has been told that it is lost
     ASSERT_TRUE(next);
     EXPECT_EQ(next->number, 0u);
-    EXPECT_TRUE(release_name(other.table(), family, 0));
+    EXPECT_TRUE(release_name(other.table(), nullptr, family, 0));
   }
 }
 

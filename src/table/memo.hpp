@@ -1,4 +1,4 @@
-// The cells that one thread has locked or unlocked last, as it left them.
+// The cells that one thread has changed last, as it left them, and where it found them.
 //
 // Two words never stand in a cell again with another meaning: every change takes the record's next token, or, while a
 // grant lasts, changes its owner or edition. So an exchange from just the words that were left there succeeds only
@@ -25,35 +25,56 @@ struct CellMemo {
   std::uint32_t doubts = 0;    // so many more times it is not believed
 };
 
-/// By key. Keys too long for it are not remembered.
-class KeyMemo {
- public:
-  KeyMemo() = default;
-  KeyMemo(const KeyMemo&) = delete;
-  KeyMemo& operator=(const KeyMemo&) = delete;
+/// Where the names of a family were found.
+struct FamilyMemo {
+  std::uint64_t hash = 0;    // of the family's name; 0: nothing is known
+  std::uint32_t epoch = 0;
+  std::uint32_t number = 0;    // of the name whose cell this is
+  Hit hit;
+  struct Place {
+    std::uint32_t number = 0;
+    Record* record = nullptr;
+    std::uint64_t birth = 0;
+  };
+  std::array<Place, 3> places{};    // of names that have sets of hints
+};
 
-  /// The record that had the key, if it is remembered; else null.
-  CellMemo* find(std::string_view key) {
-    const Outline outline(key);
-    if (last_->is(outline, key)) [[likely]]    // it spares the way by the hash, which every load behind it waits for
+/// What is known of a text, of a few texts. Long ones are not remembered.
+template <class Memo>
+class TextMemo {
+ public:
+  TextMemo() = default;
+  TextMemo(const TextMemo&) = delete;
+  TextMemo& operator=(const TextMemo&) = delete;
+
+  /// Null if it is not remembered.
+  Memo* find(std::string_view text) {
+    const Outline outline(text);
+    if (last_->is(outline, text)) [[likely]]    // it spares the way by the hash, which every load behind it waits for
       return &last_->memo;
     Entry& entry = entries_[place(outline)];
-    if (!entry.is(outline, key)) return nullptr;
+    if (!entry.is(outline, text)) return nullptr;
     last_ = &entry;
     return &entry.memo;
   }
 
-  void note(std::string_view key, const Hit& hit) {
-    if (key.size() > kLongest) return;
-    const Outline outline(key);
+  /// The same, but a text that was not remembered is from now on, if it is not too long.
+  Memo* of(std::string_view text) {
+    Memo* known = find(text);
+    if (known != nullptr || text.size() > kLongest) return known;
+    const Outline outline(text);
     Entry& entry = entries_[place(outline)];
-    if (!entry.is(outline, key)) entry.memo.doubts = 0;
     entry.outline = outline;
-    entry.memo.hit = hit;
-    for (std::size_t at = 8; at + 8 < key.size(); at += 8) {
-      entry.words[at / 8 - 1] = load_as<std::uint64_t>(key.data() + at);
+    entry.memo = {};
+    for (std::size_t at = 8; at + 8 < text.size(); at += 8) {
+      entry.words[at / 8 - 1] = load_as<std::uint64_t>(text.data() + at);
     }
     last_ = &entry;
+    return &entry.memo;
+  }
+
+  void forget() {
+    for (Entry& entry : entries_) entry = {};
   }
 
  private:
@@ -62,23 +83,24 @@ class KeyMemo {
   struct Entry {
     Outline outline = Outline::none();
     std::array<std::uint64_t, kLongest / 8 - 2> words{};    // between the first and the last eight bytes
-    CellMemo memo;
+    Memo memo{};
 
-    bool is(const Outline& other, std::string_view key) const {
+    bool is(const Outline& other, std::string_view text) const {
       if (!(outline == other)) return false;
-      for (std::size_t at = 8; at + 8 < key.size(); at += 8) {
-        if (words[at / 8 - 1] != load_as<std::uint64_t>(key.data() + at)) return false;
+      for (std::size_t at = 8; at + 8 < text.size(); at += 8) {
+        if (words[at / 8 - 1] != load_as<std::uint64_t>(text.data() + at)) return false;
       }
       return true;
     }
   };
 
   static std::size_t place(const Outline& outline) { return outline.hash() / (~std::uint64_t{0} / kMemos + 1); }
+
   std::array<Entry, kMemos> entries_{};
   Entry* last_ = entries_.data();
 };
 
-/// By a number that stands for the key.
+/// By a number that stands for the text.
 class NumberMemo {
  public:
   CellMemo* find(std::uint64_t number) {
@@ -90,6 +112,7 @@ class NumberMemo {
     if (entry.number != number) entry = {number, {}};
     entry.memo.hit = hit;
   }
+  void forget() { entries_ = {}; }
 
  private:
   struct Entry {
