@@ -83,7 +83,7 @@ void clear_name_part(const Table& table, Record& record, std::uint64_t birth) {
   os::fence(std::memory_order_release);    // [N4] who reads one of these words sees the key, which is not his any more
   part.created.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
   part.count.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
-  for (Word& hints : part.hints) hints.store(Born::at(birth, 0).bits, std::memory_order_relaxed);
+  for (Word& hints : part.hints) hints.store(Hints::none(birth).bits, std::memory_order_relaxed);
   part.oldest.store(BornTick::at(birth, 0).bits, std::memory_order_relaxed);
 }
 

@@ -74,14 +74,14 @@ struct Record {
 
 /// Where the rest of a record lies: behind its key, whose room depends on the geometry.
 constexpr std::size_t kKeyOffset = offsetof(Record, key);
-constexpr unsigned kHintLevels = 5;    // 32^5 names
-constexpr unsigned kHintFan = 32;
+constexpr unsigned kHintLevels = 6;    // 16^6 names
+constexpr unsigned kHintFan = 16;
 constexpr std::size_t kNameQualifierBytes = 8;    // a name's key: {epoch 32, number 32}, then the family
 
 struct NamePart {
   Word created;               // wall clock, ns
   Word count;                 // of name 0 of a family: {birth 32, numbers below were registered 32}
-  Word hints[kHintLevels];    // of name n at level k, where 32^(k+1) divides n: {birth 32, hints 32}; see names.hpp
+  Word hints[kHintLevels];    // of name n at level k, where 16^(k+1) divides n: Hints; see names.hpp
   Word oldest;                // of name 0 of a family: {tick 40, birth 24}: no held name was updated before, but for
                               // those that are announced as free by age
 };
@@ -166,6 +166,7 @@ static_assert(offsetof(Record, next) == 16 && offsetof(Record, tag) == 24 && kKe
 static_assert(offsetof(Claimant, signee) == 40);
 static_assert(Layout(Geometry{}).record_stride == 256 && Layout(Geometry{}).claimant_stride == 128);
 static_assert(Layout(Geometry{}).bytes <= 512 * std::size_t{Geometry{}.slots}, "at most 512 bytes a record");
+static_assert(kMaxSlots < 1u << 4 * kHintLevels);
 static_assert(kMaxSlots + 16 * kMaxSessions + 64 + Owner::kFirstClaimant <= 0xff'ffff);
 
 }    // namespace keyrack::table

@@ -17,13 +17,6 @@ struct ThreadMemory {
   TextMemo<CellMemo> keys{};
   NumberMemo mutexes{};
   TextMemo<FamilyMemo> families{};
-
-  /// All but the claimants.
-  void forget() {
-    keys.forget();
-    mutexes.forget();
-    families.forget();
-  }
 };
 
 /// A thread at work in a session.

@@ -36,7 +36,7 @@ struct FamilyMemo {
     Record* record = nullptr;
     std::uint64_t birth = 0;
   };
-  std::array<Place, 3> places{};    // of names that have sets of hints
+  std::array<Place, 4> places{};    // of names that have sets of hints
 };
 
 /// What is known of a text, of a few texts. Long ones are not remembered.
@@ -61,7 +61,7 @@ class TextMemo {
   /// The same, but a text that was not remembered is from now on, if it is not too long.
   Memo* of(std::string_view text) {
     Memo* known = find(text);
-    if (known != nullptr || text.size() > kLongest) return known;
+    if (known != nullptr || text.size() > longest_) return known;
     const Outline outline(text);
     Entry& entry = entries_[place(outline)];
     entry.outline = outline;
@@ -73,9 +73,8 @@ class TextMemo {
     return &entry.memo;
   }
 
-  void forget() {
-    for (Entry& entry : entries_) entry = {};
-  }
+  /// From now on nothing more is remembered.
+  void close() { longest_ = 0; }
 
  private:
   static constexpr std::size_t kLongest = 64;
@@ -98,6 +97,7 @@ class TextMemo {
 
   std::array<Entry, kMemos> entries_{};
   Entry* last_ = entries_.data();
+  std::size_t longest_ = kLongest;
 };
 
 /// By a number that stands for the text.
@@ -112,7 +112,6 @@ class NumberMemo {
     if (entry.number != number) entry = {number, {}};
     entry.memo.hit = hit;
   }
-  void forget() { entries_ = {}; }
 
  private:
   struct Entry {

@@ -9,8 +9,8 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-std::uint32_t span_of(unsigned level) { return 1u << 5 * level; }    // names under one bit of a set of that level
-static_assert(kHintFan == 32);
+std::uint32_t span_of(unsigned level) { return 1u << 4 * level; }    // names under one hint of that level
+static_assert(kHintFan == 16);
 
 /// The names of a family in one epoch, and what a thread remembers of them, if there is one.
 struct Names {
@@ -44,7 +44,8 @@ struct Place {
 
   /// A word of its NamePart, as a word of this name and not of what the record may have become since: one that was born
   /// with another word of this name is. False: it is not.
-  bool read(const Word& word, Born& seen) {
+  template <class Value>
+  bool read(const Word& word, Value& seen) {
     seen.bits = word.load(std::memory_order_acquire);    // before the key; pairs with [N4]
     if (seen.birth() == birth) [[likely]]
       return true;
@@ -56,49 +57,52 @@ struct Place {
   static constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
 };
 
+/// Where a name that has sets of hints is remembered: the more levels it has, the higher.
+std::size_t slot_of(std::uint32_t number) {
+  return number == 0 ? 0 : std::min<std::size_t>(static_cast<std::size_t>(std::countr_zero(number)) / 4, 3);
+}
+
 std::optional<Place> place_of(const Names& names, std::uint32_t number) {
   const Key key = names.key(number);
   FamilyMemo::Place* known = nullptr;
   if (names.memo != nullptr) {
-    known = &names.memo->places[number == 0 ? 0 : number % span_of(2) == 0 ? 1 : 2];
+    known = &names.memo->places[slot_of(number)];
     if (known->record != nullptr && known->number == number && holds_key(*known->record, key)) {
       return Place{key, known->record, known->birth};
     }
   }
+  // A cell of the record's earlier life may have been met beside its new key. What that left in the words that are
+  // read next must not be taken for this name's: the cell has to be of the life that the key is of.
   Hit hit;
-  if (!meet(names.table, key, hit)) return {};
+  do {
+    if (!meet(names.table, key, hit)) return {};
+  } while (!hit.still());
   Place place{key, hit.record};
-  if (Born seen; known != nullptr && place.read(names.table.name_part(*hit.record).hints[0], seen)) {
+  if (Hints seen; known != nullptr && place.read(names.table.name_part(*hit.record).hints[0], seen)) {
     *known = {number, hit.record, place.birth};
   }
   return place;
 }
 
-/// The record that has the level-k set for a name, and the name's bit in it.
+/// The record that has the level-k set for a name, and the name's hint in it.
 std::uint32_t holder_of_set(std::uint32_t number, unsigned level) { return number & ~(span_of(level) * kHintFan - 1); }
-std::uint32_t bit_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
-
-template <class Change>
-void change_value(Place& place, Word& word, Change&& change) {
-  Born seen;
-  while (place.read(word, seen)) {
-    const std::uint32_t value = change(seen.value());
-    if (value == seen.value()) return;
-    if (word.compare_exchange_weak(seen.bits, seen.with(value).bits)) return;
-  }
-}
+std::uint32_t hint_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
 
 /// Says in the sets of all levels from `from` on that the name may be free. After its cell was made free.
 void announce(const Names& names, std::uint32_t number, unsigned from = 0) {
   std::optional<Place> place;
   std::uint32_t last = 0;
   for (unsigned level = from; level < kHintLevels; ++level) {
-    const std::uint32_t at = holder_of_set(number, level);
+    const std::uint32_t at = holder_of_set(number, level), hint = hint_in_set(number, level);
     if (!place || at != last) place = place_of(names, at);
     if (!place) return;
     last = at;
-    change_value(*place, names.table.name_part(*place->record).hints[level],
-                 [&](std::uint32_t set) { return set | bit_in_set(number, level); });
+    Word& word = names.table.name_part(*place->record).hints[level];
+    Hints seen;
+    // A hint that is doubted is written anew: whoever doubts it has looked too early.
+    while (place->read(word, seen) && (!seen.has(hint) || seen.doubts(hint)) &&
+           !word.compare_exchange_weak(seen.bits, seen.with(hint).bits)) {
+    }
   }
 }
 
@@ -134,29 +138,20 @@ std::optional<NameSight> remembered_free(const Names& names, std::uint32_t numbe
   return NameSight{memo->hit, {}, true};
 }
 
-/// A name of that number turned out to be held, or a set to be empty: the bit at that level goes. Looks again
-/// afterwards.
-void retract(const Names& names, std::uint32_t number, unsigned level, std::optional<nanoseconds> auto_release) {
-  auto place = place_of(names, holder_of_set(number, level));
-  if (!place) return;
-  change_value(*place, names.table.name_part(*place->record).hints[level],
-               [&](std::uint32_t set) { return set & ~bit_in_set(number, level); });
+/// Is the name held, or, from level 1 on, the set below empty?
+bool leads_nowhere(const Names& names, std::uint32_t number, unsigned level,
+                   const std::optional<nanoseconds>& auto_release) {
   if (level > 0) {
     auto child = place_of(names, number & ~(span_of(level) - 1));
-    if (!child) return;
-    Born set;
-    if (child->read(names.table.name_part(*child->record).hints[level - 1], set) && set.value() != 0) {
-      announce(names, number, level);
-    }
-    return;
+    Hints below;
+    return !child || !child->read(names.table.name_part(*child->record).hints[level - 1], below) || below.set() == 0;
   }
   Now now;
   const auto sight = look_at(names, number, auto_release, now);
-  if (!sight) return;
-  if (sight->free) {
-    announce(names, number);
-  } else if (auto root = place_of(names, 0)) {
-    // Others may call a name free by its age that is held for us: let them look for it again.
+  if (!sight) return true;
+  if (sight->free) return false;
+  // Others may call a name free by its age that is held for us: let them look for it again.
+  if (auto root = place_of(names, 0)) {
     Word& word = names.table.name_part(*root->record).oldest;
     BornTick oldest{word.load(std::memory_order_relaxed)};
     const Tick deadline = sight->hit.owner.deadline();
@@ -164,9 +159,28 @@ void retract(const Names& names, std::uint32_t number, unsigned level, std::opti
     while (deadline < oldest.tick() && !word.compare_exchange_weak(oldest.bits, oldest.with(deadline).bits)) {
     }
   }
+  return true;
 }
 
-/// The lowest number that may be free. Bits that lead nowhere are taken away on the way.
+/// Takes a hint away that seemed to lead nowhere, if it does. Killed or stopped anywhere in it: the hint is there, or
+/// it is gone and rightly so.
+void retract(const Names& names, std::uint32_t number, unsigned level, const std::optional<nanoseconds>& auto_release) {
+  auto place = place_of(names, holder_of_set(number, level));
+  if (!place) return;
+  Word& word = names.table.name_part(*place->record).hints[level];
+  const std::uint32_t hint = hint_in_set(number, level);
+  for (Hints seen; place->read(word, seen) && seen.has(hint);) {
+    // [N2] Before the look, also where others doubt it: an exchange. Who frees the name after the look either takes the
+    // doubt away, so that the next exchange fails, or sees the hint gone, and sets it.
+    const Hints doubted = seen.doubts(hint) ? seen : seen.doubting(hint);
+    if (!word.compare_exchange_weak(seen.bits, doubted.bits)) continue;
+    if (!leads_nowhere(names, number, level, auto_release)) return;
+    seen = doubted;
+    if (word.compare_exchange_strong(seen.bits, doubted.without(hint).bits)) return;
+  }
+}
+
+/// The lowest number that may be free. Hints that lead nowhere are taken away on the way.
 std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& root,
                                               std::optional<nanoseconds> auto_release) {
   // Found anew each time: a reset takes the record away, and its words stay as they are until it is used again.
@@ -174,14 +188,14 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
     std::optional<Place> place = start;
     std::uint32_t number = 0;
     for (unsigned level = kHintLevels; level-- > 0;) {
-      Born set;
+      Hints set;
       if (!place->read(names.table.name_part(*place->record).hints[level], set)) return {};    // a reset
-      if (set.value() == 0) {
+      if (set.set() == 0) {
         if (level == kHintLevels - 1) return {};
         retract(names, number, level + 1, auto_release);
         break;
       }
-      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set.value()));
+      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set.set()));
       number += bit * span_of(level);
       if (level == 0) return number;
       if (bit == 0) continue;
@@ -245,8 +259,8 @@ Tick announce_all_old(const Names& names, nanoseconds auto_release, Now& now) {
 void announce_the_old(const Names& names, Place& root, nanoseconds auto_release, Now& now) {
   const Table& table = names.table;
   NamePart& part = table.name_part(*root.record);
-  BornTick oldest{part.oldest.load(std::memory_order_acquire)};
-  if (Born count; !root.read(part.count, count)) return;    // a reset
+  BornTick oldest;
+  if (!root.read(part.oldest, oldest)) return;    // a reset
   if (now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
   const Tick bound = announce_all_old(names, auto_release, now);
   part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits);
@@ -274,8 +288,11 @@ Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& nam
   }
   // Killed before: the next one finds the record and counts it.
   if (auto root = place_of(names, 0)) {
-    change_value(*root, names.table.name_part(*root->record).count,
-                 [&](std::uint32_t count) { return std::max(count, number + 1); });
+    Word& count = names.table.name_part(*root->record).count;
+    Born seen;
+    while (root->read(count, seen) && seen.value() <= number &&
+           !count.compare_exchange_weak(seen.bits, seen.with(number + 1).bits)) {
+    }
   }
   return grant;
 }

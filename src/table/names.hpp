@@ -4,12 +4,12 @@
 // last acquired or kept alive. A reset raises the epoch: all names of earlier epochs are forgotten at that instant, and
 // their records are room for others.
 //
-// The lowest free name is found by hints, a tree of 32-bit sets: bit i of name n's level-0 set (32 divides n) says that
-// name n + i may be free; bit i of its level-k set (32^(k+1) divides n) that the level-(k-1) set of name n + i * 32^k
+// The lowest free name is found by hints, a tree of sets of 16: hint i of name n's level-0 set (16 divides n) says that
+// name n + i may be free; hint i of its level-k set (16^(k+1) divides n) that the level-(k-1) set of name n + i * 16^k
 // may not be empty. The sets lie in the records of the names themselves, those of all levels for the lowest names in
-// name 0, which knows, too, how many numbers are registered. The cell is the truth: a bit too many costs a look; for a
-// bit too few, whoever frees sets after freeing, whoever clears looks again after clearing; and after a death all are
-// set anew.
+// name 0, which knows, too, how many numbers are registered. The cell is the truth: a hint too many costs a look. For
+// none too few, whoever frees a name sets its hints afterwards, and takes doubts away; whoever takes a hint away doubts
+// it first, then looks again, and then takes it away if the doubt is still there. After a death all are set anew.
 #pragma once
 
 #include "table/locks.hpp"

@@ -172,15 +172,38 @@ struct Tag {
   std::uint64_t hash() const { return bits >> 16; }
 };
 
-/// A family's number or set of bits: {birth 32, value 32}. The birth is the token that the record had when it was given
+/// A family's number: {birth 32, value 32}. The birth is the token that the record had when it was given
 /// its key: a compare-and-swap meant for an earlier life of the record fails.
 struct Born {
   std::uint64_t bits = 0;
 
   static Born at(std::uint64_t token, std::uint32_t value) { return {token << 32 | value}; }
   std::uint32_t value() const { return static_cast<std::uint32_t>(bits); }
-  std::uint32_t birth() const { return static_cast<std::uint32_t>(bits >> 32); }
+  std::uint32_t birth() const { return static_cast<std::uint32_t>(bits >> 32) & 0xff'ffff; }    // as Hints tell it
   Born with(std::uint32_t value) const { return {(bits >> 32 << 32) | value}; }
+};
+
+/// The like for a set of hints: {birth 24, version 8, doubts 16, hints 16}. A hint is doubted before it is taken away;
+/// each new doubt has another version.
+struct Hints {
+  std::uint64_t bits = 0;
+
+  static Hints none(std::uint64_t token) { return {token << 40}; }
+  std::uint32_t birth() const { return static_cast<std::uint32_t>(bits >> 40); }
+  std::uint32_t set() const { return static_cast<std::uint32_t>(bits & 0xffff); }
+  bool has(std::uint32_t hint) const { return (bits & hint) != 0; }
+  bool doubts(std::uint32_t hint) const { return (bits >> 16 & hint) != 0; }
+
+  Hints with(std::uint32_t hint) const { return {(bits & ~doubt(hint)) | hint}; }    // and beyond doubt
+  Hints without(std::uint32_t hint) const { return {bits & ~doubt(hint) & ~std::uint64_t{hint}}; }
+  Hints doubting(std::uint32_t hint) const {
+    const std::uint64_t next = (bits + kVersion) & (0xff * kVersion);
+    return {(bits & ~(0xff * kVersion)) | next | doubt(hint)};
+  }
+
+ private:
+  static constexpr std::uint64_t kVersion = std::uint64_t{1} << 32;
+  static std::uint64_t doubt(std::uint32_t hint) { return std::uint64_t{hint} << 16; }
 };
 
 /// The like for a tick: {tick 40, birth 24}.
@@ -189,6 +212,7 @@ struct BornTick {
 
   static BornTick at(std::uint64_t token, Tick tick) { return {tick << 24 | (token & 0xff'ffff)}; }
   Tick tick() const { return bits >> 24; }
+  std::uint32_t birth() const { return static_cast<std::uint32_t>(bits & 0xff'ffff); }
   BornTick with(Tick tick) const { return {tick << 24 | (bits & 0xff'ffff)}; }
 };
 

@@ -1,9 +1,10 @@
 /* Names (src/table/names.cpp): lowest free name by hints, with sets of 2 in 2 levels; registering the next number; release
- * and announce; retract and look again; recovery after a death; a reset, after which records serve other names. Finding
+ * and announce; doubt, look and retract; recovery after a death; a reset, after which records serve other names. Finding
  * and inserting are one step each (chain.pml has them).
  *
- * Held: a name has one holder at a time; in the end, after recovery: every number below the count has its record, every
- * free one is announced on both levels, and an acquire run alone gets the lowest.
+ * Held: a name has one holder at a time; no hint goes that leads to a name which was freed and announced; in the end,
+ * after recovery: every number below the count has its record, every free one is announced on both levels, and an
+ * acquire run alone gets the lowest.
  *
  * Bounds: NAMES names, PROCS processes with ROUNDS acquires each (released again or kept), DEATHS, RESETS.
  */
@@ -48,22 +49,31 @@
 #define NONE 15
 #define IS_NAME_FREE(o) (!IS_HELD(o) || !alive[BY(o)])
 
-/* Born: {birth 6, value 2} */
+/* Hints: {birth, version 2, doubts 2, set 2}; Born: {birth, 0, value 2} */
 #define VALUE(w) ((w) & 3)
+#define DOUBTS(w) (((w) >> 2) & 3)
 #ifdef CANARY_NO_BIRTH
 #define BORN(token, value) (value)
 #else
-#define BORN(token, value) (((token) << 2) | (value))
+#define BORN(token, value) (((token) << 6) | (value))
 #endif
-#define WITH_VALUE(w, v) (((w) & 252) | (v))
+#define WITH_VALUE(w, v) (((w) & ~3) | (v))
+#define WITH(w, hint) (((w) & ~((hint) << 2)) | (hint))
+#define WITHOUT(w, hint) ((w) & ~((hint) << 2) & ~(hint))
+#ifdef CANARY_NO_VERSION
+#define DOUBTING(w, hint) ((w) | ((hint) << 2))
+#else
+#define DOUBTING(w, hint) (((w) & ~48) | (((w) + 16) & 48) | ((hint) << 2))
+#endif
 
 byte token_of[RECORDS], owner_of[RECORDS], key_of[RECORDS];    /* key: {epoch, number 2} */
 bool is_linked[RECORDS];
-byte set0[RECORDS], set1[RECORDS], count_of[RECORDS];    /* hints of level 0 and 1; count */
+short set0[RECORDS], set1[RECORDS], count_of[RECORDS];    /* hints of level 0 and 1; count */
 byte epoch, deaths = DEATHS, resets = RESETS, ended;
 bool alive[PROCS + 1], recovered[PROCS + 1];
 
 byte holder[NAMES];    /* seen from outside: of this epoch */
+bool shown[NAMES];     /* free, and announced by whoever freed it */
 
 #define KEY(e, n) ((e) << 2 | (n))
 
@@ -79,8 +89,8 @@ inline find(of_epoch, of_number, r) {
 
 mtype = { choose, recover_next, recover_look, recover_done, root, top, top_still, low, low_still, look, take, take_new, insert,
           insert_key, insert_set0, insert_set1, insert_count, insert_link, look_new, take_it_new, count_new, got, release, released,
-          read_count, count_still, announce, announce1, announce_next, change_read, change_still, change, retract, retract_again, retract_set, retract_look,
-          reset_next, gone };
+          read_count, count_still, announce, announce1, announce_next, announce_done, change_read, change_still, change, retract, retract_read, retract_still,
+          retract_doubt, retract_look, retract_set, retract_clear, retract_done, reset_next, gone };
 
 /* Names of another epoch are forgotten. Which epoch it is, is asked after their key is read: epochs only rise. */
 #ifdef CANARY_ROOM_EPOCH_EARLY
@@ -99,17 +109,18 @@ mtype = { choose, recover_next, recover_look, recover_done, root, top, top_still
 #define SET1 1
 #define COUNT 2
 #define ADD 0
-#define REMOVE 1
-#define RAISE 2
+#define RAISE 1
 
 proctype worker(byte me) {
   mtype pc = choose;
-  mtype announced, changed, retracted;    /* where to go on */
+  mtype announced, changed;    /* where to go on */
   byte rounds = (me == 0 -> ROUNDS : (me == PROCS -> 1 : ROUNDS_OF_OTHERS));
   byte e;                       /* the epoch of this call */
-  byte place, number, next, r, token, owner, set;
-  byte a_number, a_level;       /* announce */
-  byte c_word, c_record, c_key, c_how, c_value, c_seen;    /* change_value */
+  byte place, number, next, r, token, owner;
+  short set;
+  byte a_number, a_level, a_token;    /* announce; the name's token when it was freed */
+  byte c_word, c_record, c_key, c_how, c_value;    /* a word and its change */
+  short c_seen;
   byte t_number, t_level;       /* retract */
   byte dead;                    /* recovery: whose; r: the record */
   bool granted;
@@ -128,16 +139,16 @@ end:
        :: r < NAMES -> holder[r] = (holder[r] == me + 1 -> 0 : holder[r]); r++
        :: else -> break
        od;
-       r = 0; rounds = 0; e = 0; place = 0; number = 0; next = 0; token = 0; owner = 0; set = 0; a_number = 0; a_level = 0; c_word = 0;
+       r = 0; rounds = 0; e = 0; place = 0; number = 0; next = 0; token = 0; owner = 0; set = 0; a_number = 0; a_level = 0; a_token = 0; c_word = 0;
        c_record = 0; c_key = 0; c_how = 0; c_value = 0; c_seen = 0; t_number = 0; t_level = 0; dead = 0; granted = 0; mine = NONE;
-       my_token = 0; my_number = 0; announced = 0; changed = 0; retracted = 0 }
+       my_token = 0; my_number = 0; announced = 0; changed = 0 }
   :: d_step { pc == choose && rounds == 0 -> pc = gone; ended++; r = 0; e = 0; place = 0; number = 0; next = 0; token = 0; owner = 0;
-       set = 0; granted = 0; dead = 0; announced = 0; changed = 0; retracted = 0 }
+       set = 0; granted = 0; dead = 0; announced = 0; changed = 0 }
   :: d_step { pc == choose && rounds > 0 && mine == NONE -> rounds--; dead = 0; pc = recover_next }
   :: d_step { pc == choose && mine != NONE -> pc = release }
   :: d_step { pc == choose && me < PROCS && resets > 0 && rounds > 0 -> resets--; epoch++; e = epoch; r = 0;
        do
-       :: r < NAMES -> holder[r] = 0; r++
+       :: r < NAMES -> holder[r] = 0; shown[r] = false; r++
        :: else -> break
        od;
        r = 0; pc = reset_next }
@@ -188,7 +199,7 @@ end:
 #ifdef CANARY_RECOVERY_ANNOUNCES_NOT
              r++
 #else
-             a_number = key_of[r] & 3; a_level = 0; announced = recover_look; r++; pc = announce
+             a_number = key_of[r] & 3; a_level = 0; a_token = token_of[r]; announced = recover_look; r++; pc = announce
 #endif
           :: else -> r++
           fi
@@ -209,7 +220,7 @@ end:
           :: (VALUE(set) & 1) != 0 -> number = 0; r = place; set = 0; pc = low
           :: else -> number = 2; set = 0; find(e, 2, r);
              if
-             :: r == NONE -> r = 0; t_number = 2; t_level = 1; retracted = root; pc = retract
+             :: r == NONE -> r = 0; t_number = 2; t_level = 1; pc = retract
              :: else -> pc = low
              fi
           fi
@@ -220,7 +231,7 @@ end:
        :: key_of[r] != KEY(e, number) -> pc = root
        :: else ->
           if
-          :: VALUE(set) == 0 -> t_number = number; t_level = 1; retracted = root; pc = retract
+          :: VALUE(set) == 0 -> t_number = number; t_level = 1; pc = retract
           :: else -> number = number + ((VALUE(set) & 1) != 0 -> 0 : 1); pc = look
           fi
        fi;
@@ -228,13 +239,14 @@ end:
   /* look_at(): the cell as it stands */
   :: d_step { pc == look -> find(e, number, r);
        if
-       :: r == NONE || !IS_NAME_FREE(owner_of[r]) -> r = 0; t_number = number; t_level = 0; retracted = root; pc = retract
+       :: r == NONE || !IS_NAME_FREE(owner_of[r]) -> r = 0; t_number = number; t_level = 0; pc = retract
        :: else -> token = token_of[r]; owner = owner_of[r]; pc = take
        fi }
   :: d_step { pc == take ->
        if
        :: token_of[r] == token && owner_of[r] == owner ->
-          token_of[r] = token + 1; owner_of[r] = HELD(me); granted = true; my_token = token + 1; mine = r; my_number = number; pc = got
+          token_of[r] = token + 1; owner_of[r] = HELD(me); granted = true; my_token = token + 1; mine = r; my_number = number; pc = got;
+          shown[number] = (e == epoch -> false : shown[number])
        :: else -> pc = root
        fi }
   :: d_step { pc == read_count -> set = count_of[place]; pc = count_still }
@@ -291,7 +303,8 @@ end:
   :: d_step { pc == take_it_new ->
        if
        :: token_of[r] == token && owner_of[r] == owner ->
-          token_of[r] = token + 1; owner_of[r] = HELD(me); granted = true; my_token = token + 1; mine = r; my_number = number; pc = count_new
+          token_of[r] = token + 1; owner_of[r] = HELD(me); granted = true; my_token = token + 1; mine = r; my_number = number; pc = count_new;
+          shown[number] = (e == epoch -> false : shown[number])
        :: else -> pc = root
        fi;
        token = 0; owner = 0 }
@@ -333,7 +346,7 @@ end:
        if
        :: token_of[mine] == my_token && owner_of[mine] == HELD(me) && e == epoch ->
           holder[my_number] = 0;
-          token_of[mine] = my_token + 1; owner_of[mine] = IDLE; pc = released
+          token_of[mine] = my_token + 1; owner_of[mine] = IDLE; a_token = my_token + 1; pc = released
        :: else -> my_number = 0; pc = choose    /* lost */
        fi;
        mine = NONE; my_token = 0 }
@@ -346,28 +359,38 @@ end:
   /* ---- announce(): level 0, then 1; level 2 (canary): 0 alone ---- */
   :: d_step { pc == announce && a_level != 1 -> find(e, a_number & 2, c_record);
        if
-       :: c_record == NONE -> c_record = 0; a_number = 0; a_level = 0; pc = announced
+       :: c_record == NONE -> c_record = 0; a_number = 0; a_level = 0; a_token = 0; pc = announced
        :: else -> c_word = SET0; c_key = KEY(e, (a_number & 2)); c_how = ADD; c_value = 1 << (a_number & 1);
           changed = announce_next; pc = change_read
        fi }
-  :: d_step { pc == announce_next -> pc = (a_level == 2 -> announced : announce); a_number = (a_level == 2 -> 0 : a_number);
+  :: d_step { pc == announce_next -> pc = (a_level == 2 -> announce_done : announce);
        a_level = (a_level == 2 -> 0 : 1) }
   :: d_step { pc == announce && a_level == 1 -> find(e, 0, c_record);
        if
-       :: c_record == NONE -> c_record = 0; pc = announced
-       :: else -> c_word = SET1; c_key = KEY(e, 0); c_how = ADD; c_value = 1 << (a_number >> 1); changed = announced; pc = change_read
+       :: c_record == NONE -> c_record = 0; a_number = 0; a_token = 0; pc = announced
+       :: else -> c_word = SET1; c_key = KEY(e, 0); c_how = ADD; c_value = 1 << (a_number >> 1); changed = announce_done; pc = change_read
        fi;
-       a_number = 0; a_level = 0 }
+       a_level = 0 }
+  :: d_step { pc == announce_done ->    /* nothing is done: seen from outside */
+       find(e, a_number, set);
+       if
+       :: set != NONE && e == epoch && token_of[set] == a_token -> shown[a_number] = true
+       :: else
+       fi;
+       set = 0; a_number = 0; a_token = 0; pc = announced }
 
-  /* ---- change_value() ---- */
+  /* ---- one word, changed by exchange ---- */
   :: d_step { pc == change_read ->
        c_seen = (c_word == SET0 -> set0[c_record] : (c_word == SET1 -> set1[c_record] : count_of[c_record]));
        pc = change_still }
   :: d_step { pc == change_still ->
        if
        :: key_of[c_record] != c_key -> pc = changed
-       :: c_how == ADD && (VALUE(c_seen) & c_value) == c_value -> pc = changed
-       :: c_how == REMOVE && (VALUE(c_seen) & c_value) == 0 -> pc = changed
+#ifdef CANARY_DOUBT_STAYS
+       :: c_how == ADD && (VALUE(c_seen) & c_value) != 0 -> pc = changed
+#else
+       :: c_how == ADD && (VALUE(c_seen) & c_value) != 0 && (DOUBTS(c_seen) & c_value) == 0 -> pc = changed
+#endif
        :: c_how == RAISE && VALUE(c_seen) >= c_value -> pc = changed
        :: else -> pc = change
        fi;
@@ -376,8 +399,7 @@ end:
        :: else
        fi }
   :: d_step { pc == change ->
-       set = (c_how == ADD -> WITH_VALUE(c_seen, (VALUE(c_seen) | c_value)) :
-              (c_how == REMOVE -> WITH_VALUE(c_seen, (VALUE(c_seen) & ~c_value)) : WITH_VALUE(c_seen, c_value)));
+       set = (c_how == ADD -> WITH(c_seen, c_value) : WITH_VALUE(c_seen, c_value));
        if
 #ifdef CANARY_CHANGE_BY_STORE
        :: c_word == SET0 -> set0[c_record] = set; pc = changed
@@ -399,31 +421,49 @@ end:
   /* ---- retract() ---- */
   :: d_step { pc == retract -> set = (t_level == 0 -> (t_number & 2) : 0); find(e, set, c_record); set = 0;
        if
-       :: c_record == NONE -> c_record = 0; t_number = 0; t_level = 0; pc = retracted
-       :: else -> c_word = (t_level == 0 -> SET0 : SET1); c_key = KEY(e, (t_level == 0 -> (t_number & 2) : 0)); c_how = REMOVE;
-          c_value = 1 << (t_level == 0 -> (t_number & 1) : (t_number >> 1)); changed = retract_again; pc = change_read
+       :: c_record == NONE -> pc = retract_done
+       :: else -> c_word = (t_level == 0 -> SET0 : SET1); c_key = KEY(e, (t_level == 0 -> (t_number & 2) : 0));
+          c_value = 1 << (t_level == 0 -> (t_number & 1) : (t_number >> 1)); pc = retract_read
        fi }
-  :: d_step { pc == retract_again -> find(e, t_number, r);
-#ifdef CANARY_RETRACT_WITHOUT_LOOK
-       r = NONE;
-#endif
-#ifdef CANARY_RETRACT_SET_WITHOUT_LOOK
-       r = (t_level == 1 -> NONE : r);
-#endif
+  :: d_step { pc == retract_read -> c_seen = (c_word == SET0 -> set0[c_record] : set1[c_record]); pc = retract_still }
+  :: d_step { pc == retract_still ->
+       pc = (key_of[c_record] != c_key || (VALUE(c_seen) & c_value) == 0 -> retract_done : retract_doubt) }
+  :: d_step { pc == retract_doubt ->
+       set = ((DOUBTS(c_seen) & c_value) != 0 -> c_seen : DOUBTING(c_seen, c_value));
        if
-       :: r == NONE -> pc = retracted; t_number = 0; t_level = 0; r = 0
-       :: else -> pc = (t_level == 1 -> retract_set : retract_look)
-       fi }
-  :: d_step { pc == retract_set -> set = set0[r]; pc = retract_look }
-  :: d_step { pc == retract_look ->
-       if
-       :: t_level == 1 && key_of[r] == KEY(e, t_number) && VALUE(set) != 0 ->
-          a_number = t_number; a_level = 1; announced = retracted; pc = announce
-       :: t_level == 0 && IS_NAME_FREE(owner_of[r]) && key_of[r] == KEY(e, t_number) && is_linked[r] ->
-          a_number = t_number; a_level = 0; announced = retracted; pc = announce
-       :: else -> pc = retracted
+#ifdef CANARY_NO_DOUBT
+       :: true -> pc = retract_look
+#else
+       :: c_word == SET0 && set0[c_record] == c_seen -> set0[c_record] = set; c_seen = set; pc = retract_look
+       :: c_word == SET1 && set1[c_record] == c_seen -> set1[c_record] = set; c_seen = set; pc = retract_look
+       :: else -> pc = retract_read
+#endif
        fi;
-       set = 0; r = 0; t_number = 0; t_level = 0 }
+       set = 0 }
+  :: d_step { pc == retract_look -> find(e, t_number, r);
+       if
+#ifdef CANARY_RETRACT_WITHOUT_LOOK
+       :: true -> r = 0; pc = retract_clear
+#else
+       :: r == NONE -> r = 0; pc = retract_clear
+       :: r != NONE && t_level == 1 -> pc = retract_set
+       :: r != NONE && t_level == 0 -> pc = (IS_NAME_FREE(owner_of[r]) -> retract_done : retract_clear); r = 0
+#endif
+       fi }
+  :: d_step { pc == retract_set -> pc = (key_of[r] == KEY(e, t_number) && VALUE(set0[r]) != 0 -> retract_done : retract_clear); r = 0 }
+  :: d_step { pc == retract_clear ->
+       if
+       :: c_word == SET0 && set0[c_record] == c_seen -> set0[c_record] = WITHOUT(c_seen, c_value); pc = retract_done;
+          assert(e != epoch || key_of[c_record] != c_key || !shown[t_number])
+       :: c_word == SET1 && set1[c_record] == c_seen -> set1[c_record] = WITHOUT(c_seen, c_value); pc = retract_done;
+          assert(e != epoch || key_of[c_record] != c_key || !shown[t_number]);
+          if
+          :: t_number + 1 < NAMES -> assert(e != epoch || key_of[c_record] != c_key || !shown[t_number + 1])
+          :: else
+          fi
+       :: else -> pc = retract_read
+       fi }
+  :: d_step { pc == retract_done -> c_word = 0; c_record = 0; c_key = 0; c_value = 0; c_seen = 0; t_number = 0; t_level = 0; pc = root }
 
   /* ---- reset_names() ---- */
   :: d_step { pc == reset_next ->

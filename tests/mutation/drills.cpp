@@ -217,6 +217,11 @@ std::vector<Aimed> about_names() {
   const Call hold = call(Kind::hold, 0), acquire = unbound(Kind::acquire, 0);
   std::vector<Aimed> all{
       {"given back, held", plan(4, 8, {hold}, {{call(Kind::release, 0)}, {hold}})},
+      {"given back while its hint is taken away",
+       plan(4, 8, {hold, call(Kind::release, 0), hold}, {{acquire}, {call(Kind::release, 0), acquire}}),
+       {.preempt = 3},
+       0,
+       40'000},
       {"two given back, held", plan(4, 8, {hold, hold}, {{call(Kind::release, 1)}, {hold, hold}})},
       {"reset by one who dies in it",
        plan(3, 8, {hold}, {{call(Kind::reset, 0)}, {call(Kind::try_acquire, 0), call(Kind::try_acquire, 0)}}),

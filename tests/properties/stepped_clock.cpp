@@ -65,7 +65,10 @@ long __wrap_syscall(long number, ...) {
   va_end(list);
   timespec until{};
   constexpr int at = 3;    // of both
-  if ((number == SYS_futex || number == SYS_futex_waitv) && arguments[at] != 0) {
+  // Who wakes gives fewer arguments.
+  const bool sleeps =
+      number == SYS_futex_waitv || (number == SYS_futex && (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
+  if (sleeps && arguments[at] != 0) {
     until = keyrack::os::as_the_kernel_has_it(*reinterpret_cast<const timespec*>(arguments[at]));
     arguments[at] = reinterpret_cast<long>(&until);
   }

@@ -145,7 +145,6 @@ class Trial {
   table::ThreadMemory* memory(Actor& actor) { return plan_.remember ? &actor.memory : nullptr; }
 
   table::Caller caller(Actor& actor) {
-    if (!plan_.remember) actor.memory.forget();
     return {*processes_[actor.process].session, actor.memory, static_cast<std::int32_t>(actor.process)};
   }
 
@@ -157,6 +156,10 @@ class Trial {
 
   void act(const Part& part) {
     Actor& actor = actors_.emplace_back();
+    if (!plan_.remember) {    // also by way of the table alone
+      actor.memory.keys.close();
+      actor.memory.families.close();
+    }
     actor.thread = static_cast<std::uint32_t>(actors_.size());
     if (plan_.in_time && part.process == 1) {
       actor.tokens = before_.tokens;
