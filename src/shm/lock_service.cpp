@@ -185,9 +185,7 @@ class ShmLockService final : public LockService {
     return fits(signature) && signee.size() - 1 < table().geometry().max_signee;
   }
 
-  static Result<LockResponse, Refusal> granted(std::uint64_t token) {
-    return {boost::system::in_place_value, LockStatus::ok, std::string(), token};
-  }
+  static Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
 
   table::Wish wish(const LockRequest& request, const LockOptions& options) const {
     return table::wish_of(table(), request.signee,

@@ -45,13 +45,11 @@ Refusal refusal(Errc code) { return {code, {}, 0, 0, 0}; }
 template <class Response>
 Result<Response, Refusal> refusal(Errc code, Obstacle& obstacle) {
   if (!obstacle.held) return refusal(code);
-  return {boost::system::in_place_error,      make_error_code(code), std::move(obstacle.signee),
-          obstacle.holder.terms.rank.level(), obstacle.holder.pid,   obstacle.hit.head.token()};
+  return Refusal{make_error_code(code), std::move(obstacle.signee), obstacle.holder.terms.rank.level(),
+                 obstacle.holder.pid, obstacle.hit.head.token()};
 }
 
-Result<LockResponse, Refusal> granted(std::uint64_t token) {
-  return {boost::system::in_place_value, LockStatus::ok, std::string(), token};
-}
+Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
@@ -231,7 +229,7 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask, const W
   if (has_nul(ask.key.bytes) || has_nul(ask.signee)) return refusal(Errc::bad_request);
   if (Refusal refusal; met && !ask.force && is_plainly_refused(caller.session.table, *met, wish, refusal)) {
     caller.session.count(Counter::refusals);
-    return {boost::system::in_place_error, std::move(refusal)};
+    return refusal;
   }
   LockResponse response;
   Obstacle obstacle;
