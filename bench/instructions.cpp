@@ -14,7 +14,7 @@ namespace {
 
 constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr LockOptions kLeased{.duration = std::chrono::hours(1), .lifetime = Lifetime::process};
-constexpr const char* kSmall = "slots=8192";    // quickly made
+constexpr const char* kSmall = "slots=32768";    // quickly made, and room for all inserts
 
 void pairs(int count, const LockOptions& options) {
   Keyed contender(1, options, kSmall);
