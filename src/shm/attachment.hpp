@@ -31,7 +31,10 @@ class Attachment {
 
   /// This thread at work in this session. Of a thread that ends, the claimants are dropped. Throws std::bad_alloc.
   table::Caller caller() { return {session_, memory(), pid_}; }
-  table::ThreadMemory& memory() { return latest_.serial == serial_ ? *latest_.memory : thread_memory(); }
+  table::ThreadMemory& memory() {
+    table::ThreadMemory* known = known_memory(serial_);
+    return known != nullptr ? *known : thread_memory();
+  }
 
   /// What this thread remembers of the attachment with that serial number, if it has used it last; else null. In the
   /// process of that attachment only.

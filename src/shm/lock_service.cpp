@@ -127,18 +127,19 @@ class ShmLockService final : public LockService {
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
     const table::Wish wished = wish(request, options);
-    if (const std::uint64_t token = lock_remembered(request, wished)) return granted(token);
-    return lock_by_rules(request, options, [&](const table::Caller& caller, const table::Ask& asked) {
-      return table::lock(caller, asked, wished);
+    if (const std::uint64_t token = lock_remembered(request, wished)) return table::granted(token);
+    return by_rules<LockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
+      return table::lock(caller, ask(key, request.signee, request.level, options, defaults_), wished);
     });
   }
 
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point when,
                                            const LockOptions& options) override {
     const table::Wish wished = wish(request, options);
-    if (const std::uint64_t token = lock_remembered(request, wished)) return granted(token);
-    return lock_by_rules(request, options, [&](const table::Caller& caller, const table::Ask& asked) {
-      return table::lock_until(caller, asked, wished, monotonic(when));
+    if (const std::uint64_t token = lock_remembered(request, wished)) return table::granted(token);
+    return by_rules<LockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
+      return table::lock_until(caller, ask(key, request.signee, request.level, options, defaults_), wished,
+                               monotonic(when));
     });
   }
 
@@ -148,7 +149,9 @@ class ShmLockService final : public LockService {
         table::unlock_remembered(*mine, request.signature, request.signee)) {
       return UnlockResponse{UnlockStatus::ok};
     }
-    return unlock_by_rules(request);
+    return by_rules<UnlockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
+      return table::unlock(caller, key, request.signee);
+    });
   }
 
   Result<CheckResponse> check(std::string_view signature) override {
@@ -181,11 +184,9 @@ class ShmLockService final : public LockService {
 
   /// Have they a length that can be? The table looks for NULs when it has to.
   bool fits(std::string_view signature) const { return signature.size() - 1 < table().geometry().max_signature; }
-  bool fit(std::string_view signature, std::string_view signee) const {
+  bool fits(std::string_view signature, std::string_view signee) const {
     return fits(signature) && signee.size() - 1 < table().geometry().max_signee;
   }
-
-  static Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
 
   table::Wish wish(const LockRequest& request, const LockOptions& options) const {
     return table::wish_of(table(), request.signee,
@@ -200,24 +201,13 @@ class ShmLockService final : public LockService {
     return table::lock_remembered(*mine, request.signature, wished);
   }
 
-  template <class Lock>
-  [[gnu::noinline]] Result<LockResponse, Refusal> lock_by_rules(const LockRequest& request, const LockOptions& options,
-                                                                Lock&& lock) {
-    return guarded([&]() -> Result<LockResponse, Refusal> {
-      if (!fit(request.signature, request.signee)) return refused(Errc::bad_request);
+  template <class Response, class Request, class Call>
+  [[gnu::noinline]] Result<Response, Refusal> by_rules(const Request& request, Call&& call) {
+    return guarded([&]() -> Result<Response, Refusal> {
+      if (!fits(request.signature, request.signee)) return refused(Errc::bad_request);
       const auto attached = connection_.attachment();
       if (!attached) return refused(attached.error());
-      return lock((*attached)->caller(),
-                  ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
-    });
-  }
-
-  [[gnu::noinline]] Result<UnlockResponse, Refusal> unlock_by_rules(const UnlockRequest& request) {
-    return guarded([&]() -> Result<UnlockResponse, Refusal> {
-      if (!fit(request.signature, request.signee)) return refused(Errc::bad_request);
-      const auto attached = connection_.attachment();
-      if (!attached) return refused(attached.error());
-      return table::unlock((*attached)->caller(), table::Key::lock(request.signature), request.signee);
+      return call((*attached)->caller(), table::Key::lock(request.signature));
     });
   }
 

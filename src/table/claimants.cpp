@@ -50,7 +50,7 @@ std::optional<ClaimantIndex> take_free(Session& session, std::uint32_t probes, b
 std::optional<ClaimantIndex> take_claimant(Session& session, const Terms& terms, std::string_view signee,
                                            std::int32_t pid, bool single) {
   const Table& table = session.table;
-  if (terms.rank.process_bound()) session.binds = true;
+  if (terms.rank.process_bound() && !session.binds) session.binds = true;
   auto index = take_free(session, kProbes, single);
   if (!index) {
     sweep(table);

@@ -49,8 +49,6 @@ Result<Response, Refusal> refusal(Errc code, Obstacle& obstacle) {
                  obstacle.holder.pid, obstacle.hit.head.token()};
 }
 
-Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
-
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 std::optional<Hit> glimpse(const Table& table, const Key& key) {

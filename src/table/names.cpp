@@ -88,11 +88,11 @@ std::optional<Place> place_of(const Names& names, std::uint32_t number) {
 std::uint32_t holder_of_set(std::uint32_t number, unsigned level) { return number & ~(span_of(level) * kHintFan - 1); }
 std::uint32_t hint_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
 
-/// Says in the sets of all levels from `from` on that the name may be free. After its cell was made free.
-void announce(const Names& names, std::uint32_t number, unsigned from = 0) {
+/// Says in the sets of all levels that the name may be free. After its cell was made free.
+void announce(const Names& names, std::uint32_t number) {
   std::optional<Place> place;
   std::uint32_t last = 0;
-  for (unsigned level = from; level < kHintLevels; ++level) {
+  for (unsigned level = 0; level < kHintLevels; ++level) {
     const std::uint32_t at = holder_of_set(number, level), hint = hint_in_set(number, level);
     if (!place || at != last) place = place_of(names, at);
     if (!place) return;
@@ -182,7 +182,7 @@ void retract(const Names& names, std::uint32_t number, unsigned level, const std
 
 /// The lowest number that may be free. Hints that lead nowhere are taken away on the way.
 std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& root,
-                                              std::optional<nanoseconds> auto_release) {
+                                              const std::optional<nanoseconds>& auto_release) {
   // Found anew each time: a reset takes the record away, and its words stay as they are until it is used again.
   for (std::optional<Place> start = root; start; start = place_of(names, 0)) {
     std::optional<Place> place = start;
@@ -195,10 +195,10 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
         retract(names, number, level + 1, auto_release);
         break;
       }
-      const auto bit = static_cast<std::uint32_t>(std::countr_zero(set.set()));
-      number += bit * span_of(level);
+      const auto hint = static_cast<std::uint32_t>(std::countr_zero(set.set()));
+      number += hint * span_of(level);
       if (level == 0) return number;
-      if (bit == 0) continue;
+      if (hint == 0) continue;
       place = place_of(names, number);
       if (!place) {
         retract(names, number, level, auto_release);
@@ -264,8 +264,8 @@ void announce_the_old(const Names& names, Place& root, nanoseconds auto_release,
   if (now.ns() - table.tick_ns(oldest.tick()) <= auto_release.count()) return;
   const Tick bound = announce_all_old(names, auto_release, now);
   part.oldest.compare_exchange_strong(oldest.bits, oldest.with(bound).bits);
-  // Again: somebody to whom they are held, because his names age later, may have taken a bit away before `oldest` rose,
-  // and had nothing to lower. Who does it from now on has. Killed before this: hidden for one more age at most.
+  // Again: somebody to whom they are held, because his names age later, may have taken a hint away before `oldest`
+  // rose, and had nothing to lower. Who does it from now on has. Killed before this: hidden for one more age at most.
   announce_all_old(names, auto_release, now);
 }
 
@@ -503,7 +503,7 @@ void announce_if_free(const Table& table, const Hit& hit, std::uint32_t epoch) {
   const auto key = read_key(table, *hit.record);
   if (!key || key->kind != Kind::name || key->epoch != epoch) return;
   const Descriptor holder = holder_of(table, hit);
-  Now now;    // what has changed meanwhile is announced by whoever changed it; a bit too many costs one look
+  Now now;    // what has changed meanwhile is announced by whoever changed it; a hint too many costs one look
   if (is_name_free(table, hit, holder, {}, now)) announce(Names(table, epoch, key->bytes), key->number);
 }
 

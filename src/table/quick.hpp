@@ -83,6 +83,8 @@ inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uin
          memo->hit.owner == Owner::claimant(*self, kNever) && release_quiet(memo->hit);
 }
 
+inline Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
+
 // By a quick look at the table; remembered from then on.
 
 inline void remember(ThreadMemory& mine, const Key& key, const Hit& hit) {
