@@ -195,7 +195,8 @@ TEST_F(Run, OnLostIgnoreTellsOnly) {
 }
 
 TEST_F(Run, LossInTheLastMomentIsTold) {
-  const Ended ended = keyrack({"run", "a", "--", KEYRACK_COMMAND, "lock", "a", "--signee", "thief", "--force"});
+  const Ended ended =
+      keyrack({"run", "--on-lost", "ignore", "a", "--", KEYRACK_COMMAND, "lock", "a", "--signee", "thief", "--force"});
   EXPECT_EQ(ended.status, 0);
   EXPECT_TRUE(contains(ended.err, "thief")) << ended.err;
 }
