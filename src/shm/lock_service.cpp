@@ -126,38 +126,50 @@ class ShmLockService final : public LockService {
       : connection_(std::move(attachment)), defaults_{options.duration, options.time_to_live} {}
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
-    const table::Wish wished = wish(request, options);
-    if (const std::uint64_t token = lock_remembered(request, wished)) return table::granted(token);
-    return by_rules<LockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
-      return table::lock(caller, ask(key, request.signee, request.level, options, defaults_), wished);
+    if (table::ThreadMemory* mine = remembering(request)) {
+      if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
+    }
+    return by_rules<LockResponse>(request, [&](const table::Caller& caller) -> Result<LockResponse, Refusal> {
+      if (Refusal refusal; !options.force && table::refused_remembered(caller, request.signature, request.signee,
+                                                                       request.level, refusal)) {
+        return refusal;
+      }
+      const std::uint64_t token =
+          table::lock_remembered_anew(caller, request.signature, [&] { return wish(request, options); });
+      if (token != 0) return table::granted(token);
+      return table::lock(caller,
+                         ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
     });
   }
 
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point when,
                                            const LockOptions& options) override {
-    const table::Wish wished = wish(request, options);
-    if (const std::uint64_t token = lock_remembered(request, wished)) return table::granted(token);
-    return by_rules<LockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
-      return table::lock_until(caller, ask(key, request.signee, request.level, options, defaults_), wished,
-                               monotonic(when));
+    if (table::ThreadMemory* mine = remembering(request)) {
+      if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
+    }
+    return by_rules<LockResponse>(request, [&](const table::Caller& caller) {
+      return table::lock_until(
+          caller, ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_),
+          monotonic(when));
     });
   }
 
   Result<UnlockResponse, Refusal> unlock(const UnlockRequest& request) override {
-    table::ThreadMemory* mine = connection_.memory();
-    if (mine != nullptr && !request.signee.empty() &&
-        table::unlock_remembered(*mine, request.signature, request.signee)) {
+    table::ThreadMemory* mine = remembering(request);
+    if (mine != nullptr && table::unlock_remembered(table(), *mine, request.signature, request.signee)) {
       return UnlockResponse{UnlockStatus::ok};
     }
-    return by_rules<UnlockResponse>(request, [&](const table::Caller& caller, const table::Key& key) {
-      return table::unlock(caller, key, request.signee);
+    return by_rules<UnlockResponse>(request, [&](const table::Caller& caller) {
+      return table::unlock(caller, table::Key::lock(request.signature), request.signee);
     });
   }
 
   Result<CheckResponse> check(std::string_view signature) override {
     return guarded([&]() -> Result<CheckResponse> {
       Result<CheckResponse> answer;
-      if (!fits(signature) || !table::check(table(), table::Key::lock(signature), *answer)) {
+      table::ThreadMemory* mine = connection_.memory();
+      if (mine != nullptr && table::check_remembered(table(), *mine, signature, *answer)) return answer;
+      if (!fits(signature) || !table::check(table(), table::Key::lock(signature), *answer, mine)) {
         answer = make_error_code(is_key(signature) ? Errc::not_found : Errc::bad_request);
       }
       return answer;
@@ -188,6 +200,12 @@ class ShmLockService final : public LockService {
     return fits(signature) && signee.size() - 1 < table().geometry().max_signee;
   }
 
+  /// What this thread remembers, if it may help: not of a request that is bad.
+  template <class Request>
+  table::ThreadMemory* remembering(const Request& request) const {
+    return request.signee.empty() ? nullptr : connection_.memory();
+  }
+
   table::Wish wish(const LockRequest& request, const LockOptions& options) const {
     return table::wish_of(table(), request.signee,
                           table::Rank::of(request.level, request.signee.size(), options.lifetime == Lifetime::process),
@@ -195,10 +213,9 @@ class ShmLockService final : public LockService {
                           options.time_to_live ? options.time_to_live : defaults_.time_to_live);
   }
 
-  [[gnu::always_inline]] std::uint64_t lock_remembered(const LockRequest& request, const table::Wish& wished) const {
-    table::ThreadMemory* mine = connection_.memory();
-    if (mine == nullptr || request.signee.empty()) return 0;
-    return table::lock_remembered(*mine, request.signature, wished);
+  [[gnu::always_inline]] std::uint64_t lock_remembered(table::ThreadMemory& mine, const LockRequest& request,
+                                                       const LockOptions& options) const {
+    return table::lock_remembered(mine, request.signature, [&] { return wish(request, options); });
   }
 
   template <class Response, class Request, class Call>
@@ -207,7 +224,7 @@ class ShmLockService final : public LockService {
       if (!fits(request.signature, request.signee)) return refused(Errc::bad_request);
       const auto attached = connection_.attachment();
       if (!attached) return refused(attached.error());
-      return call((*attached)->caller(), table::Key::lock(request.signature));
+      return call((*attached)->caller());
     });
   }
 

@@ -35,15 +35,13 @@ class ClaimantCache {
     if (entry.is(terms, outline, signee)) return Use{entry.index, false};
     const bool again = is_self || entry.missed == outline.hash();
     entry.missed = outline.hash();
-    std::string remembered(again ? signee : std::string_view());    // before a claimant is taken: it may throw
-    const auto index = take_claimant(session, terms, signee, pid, !again);
+    if (!again) return use_once(session, terms, outline, signee, pid);
+    std::string remembered(signee);    // before a claimant is taken: it may throw
+    const auto index = take_claimant(session, terms, signee, pid, false);
     if (!index) {
       drop_all(session.table);    // ours are in the way, too
-      const auto other = take_claimant(session, terms, signee, pid, true);
-      if (!other) return {};
-      return Use{*other, true};
+      return use_once(session, terms, outline, signee, pid);
     }
-    if (!again) return Use{*index, true};
     if (entry.used) drop_claimant(session.table, entry.index);
     entry = {true, *index, terms, outline, std::move(remembered), 0};
     if (is_self) own_is_plain_ = terms == Terms{Rank::of(0, signee.size(), true), 0, kNever};
@@ -51,7 +49,7 @@ class ClaimantCache {
   }
 
   /// The claimant with these terms, if it is remembered; else null.
-  const ClaimantIndex* find(const Terms& terms, std::string_view signee) {
+  [[gnu::always_inline]] const ClaimantIndex* find(const Terms& terms, std::string_view signee) {
     const Outline outline(signee);
     const Entry& entry = of(outline, signee);
     return entry.is(terms, outline, signee) ? &entry.index : nullptr;
@@ -59,12 +57,17 @@ class ClaimantCache {
   /// The claimant of self(), bound to the process and without a lease, if it is remembered; else null.
   const ClaimantIndex* self_index() const { return own_is_plain_ ? &own_.index : nullptr; }
 
-  /// The terms of a claimant that is remembered here as this signee's: its words need not be read, and it is not
-  /// single.
+  /// The terms of a claimant that is remembered here as this signee's: its words need not be read.
   const Terms* terms_of(ClaimantIndex index, std::string_view signee) {
     const Outline outline(signee);
     const Entry& entry = of(outline, signee);
     return entry.index == index && entry.is(outline, signee) ? &entry.terms : nullptr;
+  }
+  /// The same of the one that was last taken for one call. It may have been freed since, and taken by others: then it
+  /// has another state.
+  const Terms* terms_of_single(const Descriptor& holder, std::string_view signee) const {
+    if (holder.index != single_.index || holder.state != single_state_) return nullptr;
+    return single_.is(Outline(signee), signee) ? &single_.terms : nullptr;
   }
 
   void drop_all(const Table& table) {
@@ -90,6 +93,20 @@ class ClaimantCache {
     }
   };
 
+  std::optional<Use> use_once(Session& session, const Terms& terms, const Outline& outline, std::string_view signee,
+                              std::int32_t pid) {
+    single_.used = false;
+    single_.signee.assign(outline.is_whole() ? std::string_view() : signee);    // it may throw
+    const auto index = take_claimant(session, terms, signee, pid, true);
+    if (!index) return {};
+    single_.used = true;
+    single_.index = *index;
+    single_.terms = terms;
+    single_.outline = outline;
+    single_state_ = ClaimantState{session.table.claimant(*index).state.load(std::memory_order_relaxed)}.dropped();
+    return Use{*index, true};
+  }
+
   /// The place of a signee. The last one is tried first: that spares the way by the hash.
   const Entry& of(const Outline& outline, std::string_view signee) {
     if (!last_->is(outline, signee)) [[unlikely]]
@@ -104,6 +121,8 @@ class ClaimantCache {
   std::array<Entry, 8> entries_{};
   const Entry* last_ = entries_.data();
   Entry own_{};
+  Entry single_{};
+  ClaimantState single_state_{};    // after the call
   bool own_is_plain_ = false;
   std::string self_{};
 };

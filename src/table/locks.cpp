@@ -10,25 +10,6 @@ namespace keyrack::table {
 
 namespace {
 
-/// Drops a claimant that was taken for one call, at the call's end.
-class ClaimantUse {
- public:
-  ClaimantUse(const Caller& caller, const Terms& terms, std::string_view signee)
-      : table_(caller.session.table), use_(caller.memory.claimants.use(caller.session, terms, signee, caller.pid)) {}
-  ~ClaimantUse() {
-    if (use_ && use_->single) drop_claimant(table_, use_->index);
-  }
-  ClaimantUse(const ClaimantUse&) = delete;
-  ClaimantUse& operator=(const ClaimantUse&) = delete;
-
-  explicit operator bool() const { return use_.has_value(); }
-  ClaimantIndex index() const { return use_->index; }
-
- private:
-  const Table& table_;
-  std::optional<ClaimantCache::Use> use_;
-};
-
 using std::chrono::nanoseconds;
 
 /// Who is in the way, as he was when the call was refused.
@@ -48,8 +29,6 @@ Result<Response, Refusal> refusal(Errc code, Obstacle& obstacle) {
   return Refusal{make_error_code(code), std::move(obstacle.signee), obstacle.holder.terms.rank.level(),
                  obstacle.holder.pid, obstacle.hit.head.token()};
 }
-
-bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
 std::optional<Hit> glimpse(const Table& table, const Key& key) {
   std::optional<Hit> met(std::in_place);
@@ -135,8 +114,10 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
       }
       const Head head = (status == LockStatus::renewed ? hit.head.next_edition() : hit.head.next_token())
                             .with_flags(line.urgent, line.others);
+      const Owner owner = Owner::claimant(claimant.index(), ends.deadline);
       // [G1] The grant. Killed before: nothing has happened. Killed after: it is granted to a dead process.
-      if (!hit.replace(head, Owner::claimant(claimant.index(), ends.deadline))) continue;
+      if (!hit.replace(head, owner)) continue;
+      remember(caller.memory, ask.key, {hit.index, hit.record, head, owner});
       response.token = head.token();
       if (status != LockStatus::renewed) note_since(hit, head, table.rough_tick(now.about_ns()));
       if (has_holder) free_if_single(table, holder);
@@ -221,11 +202,13 @@ Tried wait(const Caller& caller, const Ask& ask, std::int64_t until_ns, Claimant
 
 }    // namespace
 
-Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask, const Wish& wish) {
+Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
   std::optional<Hit> met;
-  if (const std::uint64_t token = lock_idle(caller, ask.key, wish, met)) return granted(token);
+  if (const std::uint64_t token = lock_idle(caller, ask, met)) return granted(token);
   if (has_nul(ask.key.bytes) || has_nul(ask.signee)) return refusal(Errc::bad_request);
-  if (Refusal refusal; met && !ask.force && is_plainly_refused(caller.session.table, *met, wish, refusal)) {
+  if (Refusal refusal;
+      met && !ask.force && is_plainly_refused(caller.session.table, *met, ask.signee, ask.level, refusal)) {
+    remember(caller.memory, ask.key, *met);
     caller.session.count(Counter::refusals);
     return refusal;
   }
@@ -243,10 +226,9 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask, const W
   return refusal<LockResponse>(Errc::forbidden, obstacle);
 }
 
-Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, const Wish& wish,
-                                         std::int64_t until_ns) {
+Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
   std::optional<Hit> met;
-  if (const std::uint64_t token = lock_idle(caller, ask.key, wish, met)) return granted(token);
+  if (const std::uint64_t token = lock_idle(caller, ask, met)) return granted(token);
   if (has_nul(ask.key.bytes) || has_nul(ask.signee)) return refusal(Errc::bad_request);
   const Table& table = caller.session.table;
   LockResponse response;
@@ -326,16 +308,13 @@ void unlock_grant(const Session& session, const Key& key, std::uint64_t token) {
   }
 }
 
-bool check(const Table& table, const Key& key, CheckResponse& response) {
+bool check(const Table& table, const Key& key, CheckResponse& response, ThreadMemory* memory) {
   for (;;) {
     Hit hit;
     if (!meet(table, key, hit) || !hit.owner.is_claimant()) return false;
-    const Descriptor holder = describe(table, hit.owner.claimant_index());
-    holder.signee(response.signee);
-    response.level = holder.terms.rank.level();
-    response.token = hit.head.token();
-    response.pid = holder.pid;
+    const Descriptor holder = tell_holder(table, hit, response);
     if (!hit.still()) continue;
+    if (memory != nullptr) remember(*memory, key, hit);
     if (hit.owner.deadline() == kNever) return true;
     Now now;
     const Tick tick = now.tick(table);

@@ -61,18 +61,12 @@ inline Wish wish_of(const Table& table, const Ask& ask) {
 constexpr std::int64_t kForever = std::numeric_limits<std::int64_t>::max();
 
 // Key and signee have a length that fits. Error bad_request: there is a NUL in them.
-Result<LockResponse, Refusal> lock(const Caller&, const Ask&, const Wish&);
-inline Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
-  return lock(caller, ask, wish_of(caller.session.table, ask));
-}
+Result<LockResponse, Refusal> lock(const Caller&, const Ask&);
 /// `until_ns`: monotonic.
-Result<LockResponse, Refusal> lock_until(const Caller&, const Ask&, const Wish&, std::int64_t until_ns);
-inline Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, std::int64_t until_ns) {
-  return lock_until(caller, ask, wish_of(caller.session.table, ask), until_ns);
-}
+Result<LockResponse, Refusal> lock_until(const Caller&, const Ask&, std::int64_t until_ns);
 Result<UnlockResponse, Refusal> unlock(const Caller&, const Key&, std::string_view signee);
-/// False: nobody holds it; then the response means nothing.
-bool check(const Table&, const Key&, CheckResponse&);
+/// False: nobody holds it; then the response means nothing. `memory`: the thread's, if it has one.
+bool check(const Table&, const Key&, CheckResponse&, ThreadMemory* memory = nullptr);
 Result<void> confirm(const Table&, const Key&, std::uint64_t token);
 
 /// Unlocks this session's grant with that token; nothing if it is no more, or another session's.

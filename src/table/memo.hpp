@@ -25,7 +25,26 @@ struct CellMemo {
   std::uint32_t doubts = 0;    // so many more times it is not believed
 };
 
-/// Where the names of a family were found.
+/// The sets of hints that led to the lowest free number, from the level of names up, and what stood there: no hint of
+/// these was doubted. While it still stands there they lead to the same number, and it is announced.
+struct HintPath {
+  std::uint32_t number = 0;
+  bool known = false;
+  std::array<const Word*, kHintLevels> words{};
+  std::array<std::uint64_t, kHintLevels> seen{};
+
+  /// Upwards, as they are announced: who takes a hint away doubts it first, and then looks at the set below. If that
+  /// comes after our look at the hint, he finds what we found below.
+  bool stands() const {
+    if (!known) return false;
+    for (unsigned level = 0; level < kHintLevels; ++level) {
+      if (words[level]->load(std::memory_order_acquire) != seen[level]) return false;
+    }
+    return true;
+  }
+};
+
+/// Where the names of a family were found, in one epoch: until its end none of their records is another's.
 struct FamilyMemo {
   std::uint64_t hash = 0;    // of the family's name; 0: nothing is known
   std::uint32_t epoch = 0;
@@ -37,6 +56,7 @@ struct FamilyMemo {
     std::uint64_t birth = 0;
   };
   std::array<Place, 4> places{};    // of names that have sets of hints
+  HintPath path{};
 };
 
 /// What is known of a text, of a few texts. Long ones are not remembered.

@@ -23,7 +23,7 @@ struct Names {
       hash = memo->hash;
     } else {
       hash = Key::hash(family);
-      if (memo != nullptr) *memo = {hash, epoch, 0, {}, {}};
+      if (memo != nullptr) *memo = {hash, epoch, 0, {}, {}, {}};
     }
   }
 
@@ -88,8 +88,15 @@ std::optional<Place> place_of(const Names& names, std::uint32_t number) {
 std::uint32_t holder_of_set(std::uint32_t number, unsigned level) { return number & ~(span_of(level) * kHintFan - 1); }
 std::uint32_t hint_in_set(std::uint32_t number, unsigned level) { return 1u << (number / span_of(level)) % kHintFan; }
 
+/// The lowest number that may be free, if all hints are as they were when it was found the last time.
+std::optional<std::uint32_t> lowest_remembered(const Names& names) {
+  if (names.memo == nullptr || !names.memo->path.stands()) return {};
+  return names.memo->path.number;
+}
+
 /// Says in the sets of all levels that the name may be free. After its cell was made free.
 void announce(const Names& names, std::uint32_t number) {
+  if (lowest_remembered(names) == number) return;
   std::optional<Place> place;
   std::uint32_t last = 0;
   for (unsigned level = 0; level < kHintLevels; ++level) {
@@ -184,12 +191,15 @@ void retract(const Names& names, std::uint32_t number, unsigned level, const std
 std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& root,
                                               const std::optional<nanoseconds>& auto_release) {
   // Found anew each time: a reset takes the record away, and its words stay as they are until it is used again.
+  HintPath path;
   for (std::optional<Place> start = root; start; start = place_of(names, 0)) {
     std::optional<Place> place = start;
     std::uint32_t number = 0;
+    path.known = true;
     for (unsigned level = kHintLevels; level-- > 0;) {
       Hints set;
-      if (!place->read(names.table.name_part(*place->record).hints[level], set)) return {};    // a reset
+      const Word& word = names.table.name_part(*place->record).hints[level];
+      if (!place->read(word, set)) return {};    // a reset
       if (set.set() == 0) {
         if (level == kHintLevels - 1) return {};
         retract(names, number, level + 1, auto_release);
@@ -197,7 +207,14 @@ std::optional<std::uint32_t> lowest_announced(const Names& names, const Place& r
       }
       const auto hint = static_cast<std::uint32_t>(std::countr_zero(set.set()));
       number += hint * span_of(level);
-      if (level == 0) return number;
+      path.words[level] = &word;
+      path.seen[level] = set.bits;
+      path.known &= !set.doubts(1u << hint);
+      if (level == 0) {
+        path.number = number;
+        if (names.memo != nullptr) names.memo->path = path;
+        return number;
+      }
       if (hint == 0) continue;
       place = place_of(names, number);
       if (!place) {
@@ -345,22 +362,28 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
   for (int tries = 0;; ++tries) {
     Now now;    // of this try: a name may have become free by its age since the last one, which retract() will see
     const Names names{table, table.names_epoch(), family.name, &caller.memory};
-    auto root = place_of(names, 0);
-    std::uint32_t next = 0;
-    if (root) {
-      if (family.auto_release_after) announce_the_old(names, *root, *family.auto_release_after, now);
-      if (const auto number = lowest_announced(names, *root, family.auto_release_after)) {
-        auto sight = tries == 0 ? remembered_free(names, *number) : std::nullopt;
-        if (!sight) sight = look_at(names, *number, family.auto_release_after, now);
-        if (!sight || !sight->free) {
-          retract(names, *number, 0, family.auto_release_after);
-          continue;
-        }
-        auto taken = take(caller, names, *number, sight->hit, sight->holder, process_bound, now);
-        if (!taken) return taken.error();
-        if (*taken) return **taken;
+    std::optional<Place> root;
+    if (family.auto_release_after && (root = place_of(names, 0))) {
+      announce_the_old(names, *root, *family.auto_release_after, now);
+    }
+    std::optional<std::uint32_t> number = lowest_remembered(names);
+    if (!number && (root || (root = place_of(names, 0)))) {
+      number = lowest_announced(names, *root, family.auto_release_after);
+    }
+    if (number) {
+      auto sight = tries == 0 ? remembered_free(names, *number) : std::nullopt;
+      if (!sight) sight = look_at(names, *number, family.auto_release_after, now);
+      if (!sight || !sight->free) {
+        retract(names, *number, 0, family.auto_release_after);
         continue;
       }
+      auto taken = take(caller, names, *number, sight->hit, sight->holder, process_bound, now);
+      if (!taken) return taken.error();
+      if (*taken) return **taken;
+      continue;
+    }
+    std::uint32_t next = 0;
+    if (root) {
       Born count;
       if (!root->read(table.name_part(*root->record).count, count)) continue;    // a reset
       next = count.value();

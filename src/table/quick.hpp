@@ -8,6 +8,27 @@
 
 namespace keyrack::table {
 
+inline bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+/// Drops a claimant that was taken for one call, at the call's end.
+class ClaimantUse {
+ public:
+  ClaimantUse(const Caller& caller, const Terms& terms, std::string_view signee)
+      : table_(caller.session.table), use_(caller.memory.claimants.use(caller.session, terms, signee, caller.pid)) {}
+  ~ClaimantUse() {
+    if (use_ && use_->single) drop_claimant(table_, use_->index);
+  }
+  ClaimantUse(const ClaimantUse&) = delete;
+  ClaimantUse& operator=(const ClaimantUse&) = delete;
+
+  explicit operator bool() const { return use_.has_value(); }
+  const ClaimantIndex& index() const { return use_->index; }
+
+ private:
+  const Table& table_;
+  std::optional<ClaimantCache::Use> use_;
+};
+
 /// Exchanges the cell and says so in the hit. False, and nothing: the cell has changed.
 inline bool change(Hit& hit, Head head, Owner owner) {
   if (!hit.replace(head, owner)) return false;
@@ -37,43 +58,72 @@ inline bool grant_idle(Hit& hit, ClaimantIndex claimant, Tick deadline, Tick sin
 /// False: somebody waits for it, or the cell has changed.
 inline bool release_quiet(Hit& hit) { return is_quiet(hit) && change(hit, hit.head.next_token(), Owner::idle()); }
 
-/// Ours, and without a time to live, so that it may be released also when it is stale.
-inline bool is_ours(ThreadMemory& mine, const Hit& hit, std::string_view signee) {
+/// Ours, held by a claimant that was taken for one call.
+[[gnu::noinline]] inline bool release_single(const Table& table, const ThreadMemory& mine, Hit& hit,
+                                             std::string_view signee) {
+  const Descriptor holder = describe(table, hit.owner.claimant_index());
+  const Terms* terms = mine.claimants.terms_of_single(holder, signee);
+  if (terms == nullptr || terms->gone_gap != kNever || !release_quiet(hit)) return false;
+  free_if_single(table, holder);
+  return true;
+}
+
+/// Ours, and without a time to live, so that it may be released also when it is stale. False: not so, or as
+/// release_quiet().
+inline bool release_ours(const Table& table, ThreadMemory& mine, Hit& hit, std::string_view signee) {
   if (!hit.owner.is_claimant()) return false;
-  const Terms* known = mine.claimants.terms_of(hit.owner.claimant_index(), signee);
-  return known != nullptr && known->gone_gap == kNever;
+  const Terms* terms = mine.claimants.terms_of(hit.owner.claimant_index(), signee);
+  if (terms == nullptr) return release_single(table, mine, hit, signee);
+  return terms->gone_gap == kNever && release_quiet(hit);
 }
 
 // By memory alone, without a look at the table.
 
 /// The token; 0: not so.
-inline std::uint64_t grant_again(CellMemo* memo, const ClaimantIndex* claimant, Tick deadline, Tick since) {
-  if (memo == nullptr || claimant == nullptr || !is_idle(memo->hit)) return 0;
-  if (memo->doubts != 0) {
-    --memo->doubts;
+inline std::uint64_t grant_again(CellMemo& memo, const ClaimantIndex* claimant, Tick deadline, Tick since) {
+  if (claimant == nullptr) return 0;
+  if (memo.doubts != 0) {
+    --memo.doubts;
     return 0;
   }
-  if (grant_idle(memo->hit, *claimant, deadline, since)) [[likely]]
-    return memo->hit.head.token();
-  memo->doubts = kDoubts;
+  if (grant_idle(memo.hit, *claimant, deadline, since)) [[likely]]
+    return memo.hit.head.token();
+  memo.doubts = kDoubts;
   return 0;
 }
 
+/// `make_wish` is called only if the wish may be granted: it reads the clock.
+template <class MakeWish>
 [[gnu::always_inline]] inline std::uint64_t lock_remembered(ThreadMemory& mine, std::string_view signature,
-                                                            const Wish& wish) {
-  return grant_again(mine.keys.find(signature), mine.claimants.find(wish.terms, wish.signee), wish.deadline,
-                     wish.since);
+                                                            MakeWish&& make_wish) {
+  CellMemo* memo = mine.keys.find(signature);
+  if (memo == nullptr || !is_idle(memo->hit)) return 0;
+  const Wish wish = make_wish();
+  return grant_again(*memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
 }
 
-inline bool unlock_remembered(ThreadMemory& mine, std::string_view signature, std::string_view signee) {
+inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
+                              std::string_view signee) {
   CellMemo* memo = mine.keys.find(signature);
-  return memo != nullptr && is_ours(mine, memo->hit, signee) && release_quiet(memo->hit);
+  return memo != nullptr && release_ours(table, mine, memo->hit, signee);
+}
+
+/// The same by a signee that is not remembered.
+template <class MakeWish>
+std::uint64_t lock_remembered_anew(const Caller& caller, std::string_view signature, MakeWish&& make_wish) {
+  CellMemo* memo = caller.memory.keys.find(signature);
+  if (memo == nullptr || !is_idle(memo->hit)) return 0;
+  const Wish wish = make_wish();
+  if (has_nul(wish.signee)) return 0;
+  const ClaimantUse claimant(caller, wish.terms, wish.signee);
+  return claimant ? grant_again(*memo, &claimant.index(), wish.deadline, wish.since) : 0;
 }
 
 /// The same for a mutex: the thread itself is the signee, bound to its process and without a lease. `number` stands for
 /// the key.
 inline std::uint64_t lock_remembered(ThreadMemory& mine, std::uint64_t number, Tick since) {
-  return grant_again(mine.mutexes.find(number), mine.claimants.self_index(), kNever, since);
+  CellMemo* memo = mine.mutexes.find(number);
+  return memo != nullptr && is_idle(memo->hit) ? grant_again(*memo, mine.claimants.self_index(), kNever, since) : 0;
 }
 
 inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uint64_t token) {
@@ -81,6 +131,56 @@ inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uin
   const ClaimantIndex* self = mine.claimants.self_index();
   return memo != nullptr && self != nullptr && memo->hit.head.token() == token &&
          memo->hit.owner == Owner::claimant(*self, kNever) && release_quiet(memo->hit);
+}
+
+/// Another one holds it, who lives, without a lease, and not by less right. Fills in the refusal. False: not so.
+inline bool is_plainly_refused(const Table& table, const Hit& hit, std::string_view signee, std::int32_t level,
+                               Refusal& refusal) {
+  if (!hit.owner.is_claimant() || hit.owner.deadline() != kNever) return false;
+  const Descriptor holder = describe(table, hit.owner.claimant_index());
+  if (holder.signed_by(signee) || holder.terms.rank.level() < level) return false;
+  if (holder.terms.rank.process_bound() && !alive(table, holder.session())) return false;
+  refusal.code = make_error_code(Errc::forbidden);
+  holder.signee(refusal.holder);
+  refusal.level = holder.terms.rank.level();
+  refusal.pid = holder.pid;
+  refusal.token = hit.head.token();
+  return hit.still();
+}
+
+/// By the grant that was in the way the last time.
+inline bool refused_remembered(const Caller& caller, std::string_view signature, std::string_view signee,
+                               std::int32_t level, Refusal& refusal) {
+  const CellMemo* memo = caller.memory.keys.find(signature);
+  if (memo == nullptr || has_nul(signee) ||
+      !is_plainly_refused(caller.session.table, memo->hit, signee, level, refusal)) {
+    return false;
+  }
+  caller.session.count(Counter::refusals);
+  return true;
+}
+
+/// All but its end, to be believed only after still().
+inline Descriptor tell_holder(const Table& table, const Hit& hit, CheckResponse& response) {
+  const Descriptor holder = describe(table, hit.owner.claimant_index());
+  holder.signee(response.signee);
+  response.level = holder.terms.rank.level();
+  response.token = hit.head.token();
+  response.pid = holder.pid;
+  return holder;
+}
+
+/// Held, and without a lease. Fills in the response. False: not so.
+inline bool is_plainly_held(const Table& table, const Hit& hit, CheckResponse& response) {
+  if (!hit.owner.is_claimant() || hit.owner.deadline() != kNever) return false;
+  tell_holder(table, hit, response);
+  return hit.still();
+}
+
+inline bool check_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
+                             CheckResponse& response) {
+  const CellMemo* memo = mine.keys.find(signature);
+  return memo != nullptr && is_plainly_held(table, memo->hit, response);
 }
 
 inline Result<LockResponse, Refusal> granted(std::uint64_t token) { return LockResponse{LockStatus::ok, {}, token}; }
@@ -92,37 +192,28 @@ inline void remember(ThreadMemory& mine, const Key& key, const Hit& hit) {
 }
 
 /// `met`: the key's record, if there was one.
-inline std::uint64_t lock_idle(const Caller& caller, const Key& key, const Wish& wish, std::optional<Hit>& met) {
+inline std::uint64_t lock_idle(const Caller& caller, const Ask& ask, std::optional<Hit>& met) {
+  const Table& table = caller.session.table;
   ThreadMemory& mine = caller.memory;
   Hit hit;
-  if (!glance(caller.session.table, key, hit)) return 0;
-  const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
-  if (claimant != nullptr && is_idle(hit) && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
-    remember(mine, key, hit);
-    return hit.head.token();
+  if (!glance(table, ask.key, hit)) return 0;
+  if (is_idle(hit)) {
+    const Wish wish = wish_of(table, ask);
+    const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
+    if (claimant != nullptr && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
+      remember(mine, ask.key, hit);
+      return hit.head.token();
+    }
   }
   met = hit;
   return 0;
 }
 
-/// Another one holds it, who lives, without a lease, and not by less right. Fills in the refusal. False: not so.
-inline bool is_plainly_refused(const Table& table, const Hit& hit, const Wish& wish, Refusal& refusal) {
-  if (!hit.owner.is_claimant() || hit.owner.deadline() != kNever) return false;
-  const Descriptor holder = describe(table, hit.owner.claimant_index());
-  if (holder.signed_by(wish.signee) || holder.terms.rank.level() < wish.terms.rank.level()) return false;
-  if (holder.terms.rank.process_bound() && !alive(table, holder.session())) return false;
-  refusal.code = make_error_code(Errc::forbidden);
-  holder.signee(refusal.holder);
-  refusal.level = holder.terms.rank.level();
-  refusal.pid = holder.pid;
-  refusal.token = hit.head.token();
-  return hit.still();
-}
-
 inline bool unlock_known(const Caller& caller, const Key& key, std::string_view signee) {
   ThreadMemory& mine = caller.memory;
   Hit hit;
-  if (!glance(caller.session.table, key, hit) || !is_ours(mine, hit, signee) || !release_quiet(hit)) return false;
+  const Table& table = caller.session.table;
+  if (!glance(table, key, hit) || !release_ours(table, mine, hit, signee)) return false;
   remember(mine, key, hit);
   return true;
 }

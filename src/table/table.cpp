@@ -10,15 +10,21 @@ void write_words(Word* words, std::string_view bytes) {
 
 void read_words(const Word* words, std::size_t bytes, std::string& text) {
   text.resize(bytes);
+  std::uint64_t word = 0, before = 0;
   std::size_t at = 0;
   for (; at + 8 <= bytes; at += 8) {
-    const std::uint64_t word = words[at / 8].load(std::memory_order_relaxed);
-    std::memcpy(text.data() + at, &word, 8);
+    before = words[at / 8].load(std::memory_order_relaxed);
+    std::memcpy(text.data() + at, &before, 8);
   }
-  if (at == bytes) return;
-  for (std::uint64_t word = words[at / 8].load(std::memory_order_relaxed); at < bytes; ++at, word >>= 8) {
-    text[at] = static_cast<char>(word);
+  const std::size_t rest = bytes - at;
+  if (rest == 0) return;
+  word = words[at / 8].load(std::memory_order_relaxed);
+  if (at > 0) {    // the last eight bytes anew, which costs less than some by some
+    word = word << 8 * (8 - rest) | before >> 8 * rest;
+    std::memcpy(text.data() + bytes - 8, &word, 8);
+    return;
   }
+  for (; at < bytes; ++at, word >>= 8) text[at] = static_cast<char>(word);
 }
 
 std::string read_words(const Word* words, std::size_t bytes) {

@@ -139,7 +139,13 @@ class Trial {
   }
 
   std::uint64_t lock_remembered(Actor& actor, const std::string& key, const table::Ask& ask) {
-    return plan_.remember ? table::lock_remembered(actor.memory, key, table::wish_of(table_, ask)) : 0;
+    if (!plan_.remember) return 0;
+    return table::lock_remembered(actor.memory, key, [&] { return table::wish_of(table_, ask); });
+  }
+
+  std::uint64_t lock_remembered_anew(Actor& actor, const std::string& key, const table::Ask& ask) {
+    if (!plan_.remember) return 0;
+    return table::lock_remembered_anew(caller(actor), key, [&] { return table::wish_of(table_, ask); });
   }
 
   table::ThreadMemory* memory(Actor& actor) { return plan_.remember ? &actor.memory : nullptr; }
@@ -257,6 +263,13 @@ class Trial {
         if (const std::uint64_t token = lock_remembered(actor, key_bytes, ask)) {
           return granted(call, actor, LockResponse{LockStatus::ok, {}, token});
         }
+        if (Refusal refusal; plan_.remember && !ask.force &&
+                             table::refused_remembered(caller(actor), key_bytes, signee, asked.level, refusal)) {
+          return granted(call, actor, refusal);
+        }
+        if (const std::uint64_t token = lock_remembered_anew(actor, key_bytes, ask)) {
+          return granted(call, actor, LockResponse{LockStatus::ok, {}, token});
+        }
         return granted(call, actor, table::lock(caller(actor), ask));
       case Kind::wait: {
         actor.waits_for = call.key;
@@ -267,13 +280,14 @@ class Trial {
       case Kind::unlock:
         // Gone from inside before it can be let go; without an answer it may have been either.
         leave(call, actor.process);
-        if (plan_.remember && table::unlock_remembered(actor.memory, key_bytes, signee)) {
+        if (plan_.remember && table::unlock_remembered(table_, actor.memory, key_bytes, signee)) {
           return rules::answer_of(UnlockResponse{UnlockStatus::ok});
         }
         return rules::answer_of(table::unlock(caller(actor), key, signee));
       case Kind::check: {
         CheckResponse holder;
-        const bool held = table::check(table_, key, holder);
+        const bool held = (plan_.remember && table::check_remembered(table_, actor.memory, key_bytes, holder)) ||
+                          table::check(table_, key, holder, memory(actor));
         return rules::answer_of(held ? Result<CheckResponse>(holder) : make_error_code(Errc::not_found));
       }
       default:

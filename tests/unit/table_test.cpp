@@ -56,10 +56,18 @@ class MemoTest : public testing::Test {
  protected:
   std::uint64_t lock_again(std::string_view key, std::string_view signee = "me") {
     const Ask ask{.key = Key::lock(key), .signee = signee};
-    return lock_remembered(self_.caller().memory, key, wish_of(self_.table(), ask));
+    return lock_remembered(self_.caller().memory, key, [&] { return wish_of(self_.table(), ask); });
   }
   bool unlock_again(std::string_view key, std::string_view signee = "me") {
-    return unlock_remembered(self_.caller().memory, key, signee);
+    return unlock_remembered(self_.table(), self_.caller().memory, key, signee);
+  }
+  bool refused_again(std::string_view key, std::string_view signee = "me", std::int32_t level = 0) {
+    refusal_ = {};
+    return refused_remembered(self_.caller(), key, signee, level, refusal_);
+  }
+  bool held_still(std::string_view key) {
+    seen_ = {};
+    return check_remembered(self_.table(), self_.caller().memory, key, seen_);
   }
   /// So that key and signee are remembered.
   void use(std::string_view key) {
@@ -71,7 +79,51 @@ class MemoTest : public testing::Test {
 
   MemoryTable memory_{kSmall};
   TestSession self_{memory_}, other_{memory_};
+  Refusal refusal_;
+  CheckResponse seen_;
 };
+
+TEST_F(MemoTest, RefusesByTheGrantThatIsInTheWay) {
+  EXPECT_FALSE(refused_again("key"));    // nothing is known of it
+  const auto granted = lock(other_.caller(), {.key = Key::lock("key"), .signee = "other", .level = 2});
+  ASSERT_TRUE(granted);
+  ASSERT_EQ(self_.lock("key", "me"), 0u);
+  EXPECT_TRUE(refused_again("key", "another", 2));
+  EXPECT_EQ(refusal_.code, Errc::forbidden);
+  EXPECT_EQ(refusal_.holder, "other");
+  EXPECT_EQ(refusal_.level, 2);
+  EXPECT_EQ(refusal_.token, granted->token);
+  EXPECT_EQ(refusal_.pid, other_.caller().pid);
+  EXPECT_FALSE(refused_again("key", "me", 3));
+  EXPECT_FALSE(refused_again("key", "other"));
+  EXPECT_FALSE(refused_again("key", std::string_view("m\0", 2)));
+  ASSERT_TRUE(other_.unlock("key", "other"));
+  EXPECT_FALSE(refused_again("key"));
+  ASSERT_NE(other_.lock("key", "other"), 0u);
+  EXPECT_FALSE(refused_again("key"));    // by another grant
+}
+
+TEST_F(MemoTest, RefusesNothingForTheSakeOfALease) {
+  const Ask ask{.key = Key::lock("key"), .signee = "other", .duration = std::chrono::hours(1)};
+  ASSERT_TRUE(lock(other_.caller(), ask));
+  ASSERT_EQ(self_.lock("key", "me"), 0u);
+  EXPECT_FALSE(refused_again("key"));    // its end has to be looked at
+}
+
+TEST_F(MemoTest, TellsWhoHoldsItStill) {
+  EXPECT_FALSE(held_still("key"));    // nothing is known of it
+  ASSERT_NE(other_.lock("key", "other"), 0u);
+  ASSERT_TRUE(check(self_.table(), Key::lock("key"), seen_, &self_.caller().memory));
+  const std::uint64_t token = seen_.token;
+  EXPECT_TRUE(held_still("key"));
+  EXPECT_EQ(seen_.signee, "other");
+  EXPECT_EQ(seen_.token, token);
+  EXPECT_EQ(seen_.expires_in, std::nullopt);
+  ASSERT_TRUE(other_.unlock("key", "other"));
+  EXPECT_FALSE(held_still("key"));
+  ASSERT_NE(other_.lock("key", "another"), 0u);
+  EXPECT_FALSE(held_still("key"));    // by another grant
+}
 
 TEST_F(MemoTest, LocksAndUnlocksWhatWasLeftSo) {
   EXPECT_EQ(lock_again("key"), 0u);    // nothing is known of it
@@ -122,6 +174,26 @@ TEST_F(MemoTest, UnlocksNothingThatMayBeGoneByNow) {
     EXPECT_FALSE(unlock_again("key"));    // its end has to be looked at
     ASSERT_TRUE(self_.unlock("key", "me"));
   }
+}
+
+TEST_F(MemoTest, OfAClaimantThatIsAnothersByNow) {
+  ASSERT_NE(self_.lock("key", "signee"), 0u);    // the first time: a claimant for this call
+  const auto claimant_of_key = [&] { return find(self_.table(), Key::lock("key")).hit->owner.claimant_index(); };
+  const ClaimantIndex once = claimant_of_key();
+  Ask ask{.key = Key::lock("key"), .signee = "signee", .force = true, .time_to_live = std::chrono::hours(1)};
+  int tries = 0;
+  do {    // until it is the same claimant, with other terms
+    ASSERT_LT(tries++, 1000);
+    ask.level = tries;
+    ASSERT_TRUE(lock(other_.caller(), {.key = ask.key, .signee = "other", .level = tries, .force = true}));
+    if (tries % 2 == 0) {    // an odd number of claimants, now and then
+      ASSERT_TRUE(lock(other_.caller(), {.key = ask.key, .signee = "other", .level = -tries}));
+    }
+    ASSERT_TRUE(lock(other_.caller(), ask));
+  } while (claimant_of_key() != once);
+  ASSERT_TRUE(check(self_.table(), ask.key, seen_, &self_.caller().memory));
+  EXPECT_FALSE(unlock_again("key", "signee"));
+  EXPECT_FALSE(unlock_known(self_.caller(), ask.key, "signee"));
 }
 
 TEST_F(MemoTest, TellsKeysOfAllLengthsApart) {
