@@ -162,29 +162,31 @@ bool leads_nowhere(const Names& names, std::uint32_t number, unsigned level,
     Word& word = names.table.name_part(*root->record).oldest;
     BornTick oldest{word.load(std::memory_order_relaxed)};
     const Tick deadline = sight->hit.owner.deadline();
-    // The record may have become another name's: that costs one look.
-    while (deadline < oldest.tick() && !word.compare_exchange_weak(oldest.bits, oldest.with(deadline).bits)) {
+    // If it fails: whoever was quicker has looked at this name, too. It comes before all others that are held, as long
+    // as its hint is there. The record may have become another name's: that costs one look.
+    if (deadline < oldest.tick()) {
+      word.compare_exchange_strong(oldest.bits, oldest.with(deadline).bits);
     }
   }
   return true;
 }
 
-/// Takes a hint away that seemed to lead nowhere, if it does. Killed or stopped anywhere in it: the hint is there, or
+/// Takes a hint away that seemed to lead nowhere, if it does, and if nobody changes the set meanwhile: who comes by the
+/// hint again tries again. Killed or stopped anywhere in it: the hint is there, or
 /// it is gone and rightly so.
 void retract(const Names& names, std::uint32_t number, unsigned level, const std::optional<nanoseconds>& auto_release) {
   auto place = place_of(names, holder_of_set(number, level));
   if (!place) return;
   Word& word = names.table.name_part(*place->record).hints[level];
   const std::uint32_t hint = hint_in_set(number, level);
-  for (Hints seen; place->read(word, seen) && seen.has(hint);) {
-    // [N2] Before the look, also where others doubt it: an exchange. Who frees the name after the look either takes the
-    // doubt away, so that the next exchange fails, or sees the hint gone, and sets it.
-    const Hints doubted = seen.doubts(hint) ? seen : seen.doubting(hint);
-    if (!word.compare_exchange_weak(seen.bits, doubted.bits)) continue;
-    if (!leads_nowhere(names, number, level, auto_release)) return;
-    seen = doubted;
-    if (word.compare_exchange_strong(seen.bits, doubted.without(hint).bits)) return;
-  }
+  Hints seen;
+  if (!place->read(word, seen) || !seen.has(hint)) return;
+  // [N2] Before the look, also where others doubt it: an exchange. Who frees the name after the look either takes the
+  // doubt away, so that the next exchange fails, or sees the hint gone, and sets it.
+  Hints doubted = seen.doubts(hint) ? seen : seen.doubting(hint);
+  if (!word.compare_exchange_strong(seen.bits, doubted.bits)) return;
+  if (!leads_nowhere(names, number, level, auto_release)) return;
+  word.compare_exchange_strong(doubted.bits, doubted.without(hint).bits);
 }
 
 /// The lowest number that may be free. Hints that lead nowhere are taken away on the way.
@@ -307,8 +309,9 @@ Result<std::optional<NameGrant>> take_new(const Caller& caller, const Names& nam
   if (auto root = place_of(names, 0)) {
     Word& count = names.table.name_part(*root->record).count;
     Born seen;
-    while (root->read(count, seen) && seen.value() <= number &&
-           !count.compare_exchange_weak(seen.bits, seen.with(number + 1).bits)) {
+    if (root->read(count, seen) && seen.value() <= number) {
+      // If it fails, somebody else has counted as far, or it is another family's count by now.
+      count.compare_exchange_strong(seen.bits, seen.with(number + 1).bits);
     }
   }
   return grant;

@@ -222,6 +222,13 @@ std::vector<Aimed> about_names() {
        {.preempt = 3},
        0,
        40'000},
+      {"another is given back while a hint is taken away",
+       plan(4, 8, {acquire, acquire, call(Kind::release, 0), acquire}, {{acquire}, {call(Kind::release, 1)}}),
+       kOneChange},
+      {"reset while names are counted",
+       plan(3, 8, {acquire, acquire}, {{call(Kind::reset, 0), lock4}, {acquire}, {acquire}}),
+       {.preempt = 0},
+       10'000},
       {"two given back, held", plan(4, 8, {hold, hold}, {{call(Kind::release, 1)}, {hold, hold}})},
       {"reset by one who dies in it",
        plan(3, 8, {hold}, {{call(Kind::reset, 0)}, {call(Kind::try_acquire, 0), call(Kind::try_acquire, 0)}}),
@@ -256,6 +263,9 @@ std::vector<Aimed> about_names() {
       {"listed while its record gets a name",
        plan(1, 8, {call(Kind::lock, 0), call(Kind::unlock, 0)}, {{call(Kind::list, 0)}, {acquire}}), kOneChange},
   };
+  Plan all_die = plan(2, 8, {}, {{die}, {acquire}, {acquire}});
+  all_die.leave = false;
+  all.push_back({"two clear up after one", std::move(all_die), {.preempt = 2}});
   const Calls two_are_old{acquire, acquire, rest(3), aged(Kind::acquire, 2)};
   all.push_back({"held for one, free to the other", plan(4, 8, two_are_old, {{acquire, aged(Kind::acquire, 2)}}), {}});
   all.push_back({"free to one, held for the other",
@@ -264,12 +274,12 @@ std::vector<Aimed> about_names() {
   all.push_back({"held for two, free to the third",
                  plan(8, 8, {acquire, acquire, rest(2), acquire, rest(4), aged(Kind::acquire, 3)},
                       {{unbound(Kind::acquire, 1)}, {unbound(Kind::acquire, 1)}, {aged(Kind::acquire, 5)}}),
-                 kOneChange, 0, 13'000});
+                 kOneChange, 0, 16'000});
   all.push_back(
       {"held for two, free to the third, the older one later",
        plan(8, 8, {acquire, acquire, acquire, rest(2), call(Kind::keep_alive, 1), rest(4), aged(Kind::acquire, 3)},
             {{unbound(Kind::acquire, 2)}, {unbound(Kind::acquire, 2)}, {aged(Kind::acquire, 5)}}),
-       kOneChange, 0, 13'000});
+       kOneChange, 0, 16'000});
   all.push_back({"reset while the old are looked for",
                  plan(4, 8, {acquire},
                       {{aged(Kind::acquire, 2), aged(Kind::acquire, 2)}, {call(Kind::reset, 0), acquire, rest(3)}}),

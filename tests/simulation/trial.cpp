@@ -158,6 +158,7 @@ class Trial {
     const auto id = table::attach(table_, os::Identity{.pid = static_cast<std::int32_t>(process), .command = "sim"});
     if (!id) return world_.report("no session slot");
     processes_[process].session->id = *id;
+    ++attached_;
   }
 
   void act(const Part& part) {
@@ -207,6 +208,7 @@ class Trial {
     const auto id = table::attach(table_, os::Identity{.pid = 0, .command = "more"});
     if (!id) return world_.report("no session slot");
     actor.further.push_back(*id);
+    ++attached_;
   }
 
   void end_further(Actor& actor) {
@@ -412,6 +414,11 @@ class Trial {
     for (const Process& process : processes_) sessions.push_back(process.session->id);
     const std::string lost = audit(table_, sessions, last_token_);
     if (!lost.empty()) world_.report("audit: " + lost);
+    std::uint64_t recoveries = 0;
+    for (std::uint32_t slot = 0; slot < table_.geometry().sessions; ++slot) {
+      recoveries += table_.info(slot).counters[static_cast<unsigned>(table::Counter::recoveries)].load();
+    }
+    if (recoveries > attached_) world_.report("one dead session was counted twice");
   }
 
   const Plan& plan_;
@@ -427,6 +434,7 @@ class Trial {
   std::set<std::pair<std::uint32_t, std::uint64_t>> tokens_{};
   std::array<std::uint64_t, kKeys> written_{};
   Tokens last_token_{};
+  std::uint64_t attached_ = 0;    // sessions in all
 };
 
 }    // namespace
