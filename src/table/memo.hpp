@@ -1,4 +1,5 @@
-// The cells that one thread has changed last, as it left them, and where it found them.
+// The cells that one thread has changed last, or was refused by, or has checked, as they stood then, and where they
+// are.
 //
 // Two words never stand in a cell again with another meaning: every change takes the record's next token, or, while a
 // grant lasts, changes its owner or edition. So an exchange from just the words that were left there succeeds only
@@ -19,7 +20,7 @@ namespace keyrack::table {
 constexpr std::size_t kMemos = 8;    // a power of two
 constexpr std::uint32_t kDoubts = 32;
 
-/// A cell as it was left.
+/// A cell as it was left, or seen.
 struct CellMemo {
   Hit hit;
   std::uint32_t doubts = 0;    // so many more times it is not believed

@@ -172,8 +172,7 @@ bool leads_nowhere(const Names& names, std::uint32_t number, unsigned level,
 }
 
 /// Takes a hint away that seemed to lead nowhere, if it does, and if nobody changes the set meanwhile: who comes by the
-/// hint again tries again. Killed or stopped anywhere in it: the hint is there, or
-/// it is gone and rightly so.
+/// hint again tries again. Killed or stopped anywhere in it: the hint is there, or it is gone and rightly so.
 void retract(const Names& names, std::uint32_t number, unsigned level, const std::optional<nanoseconds>& auto_release) {
   auto place = place_of(names, holder_of_set(number, level));
   if (!place) return;

@@ -1,5 +1,6 @@
-// The commonest calls, in a fraction of the steps of locks.hpp: an unlocked record that nobody waits for is locked, and
-// what a remembered claimant holds is unlocked. Everything else is left to the rules there, and nothing is done.
+// The commonest calls, in a fraction of the steps of locks.hpp: an unlocked record that nobody waits for is locked,
+// what a remembered claimant holds is unlocked, and of what is held without a lease it is told who holds it. Everything
+// else is left to the rules there, and nothing is done.
 //
 // Key and signee need not have been checked before: what is found in the table, or is remembered, has been.
 #pragma once
@@ -102,12 +103,6 @@ template <class MakeWish>
   return grant_again(*memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
 }
 
-inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
-                              std::string_view signee) {
-  CellMemo* memo = mine.keys.find(signature);
-  return memo != nullptr && release_ours(table, mine, memo->hit, signee);
-}
-
 /// The same by a signee that is not remembered.
 template <class MakeWish>
 std::uint64_t lock_remembered_anew(const Caller& caller, std::string_view signature, MakeWish&& make_wish) {
@@ -119,7 +114,13 @@ std::uint64_t lock_remembered_anew(const Caller& caller, std::string_view signat
   return claimant ? grant_again(*memo, &claimant.index(), wish.deadline, wish.since) : 0;
 }
 
-/// The same for a mutex: the thread itself is the signee, bound to its process and without a lease. `number` stands for
+inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
+                              std::string_view signee) {
+  CellMemo* memo = mine.keys.find(signature);
+  return memo != nullptr && release_ours(table, mine, memo->hit, signee);
+}
+
+/// Both for a mutex: the thread itself is the signee, bound to its process and without a lease. `number` stands for
 /// the key.
 inline std::uint64_t lock_remembered(ThreadMemory& mine, std::uint64_t number, Tick since) {
   CellMemo* memo = mine.mutexes.find(number);
