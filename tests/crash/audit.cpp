@@ -330,18 +330,18 @@ class Prober {
         about + "confirming", [&] { return outcome(actor_.locks().confirm(key, 1)); }, "lost|ok");
     timed(
         about + "unlocking", [&] { return actor_.unlock(key, "prober"); }, unlocked);
-    // Nobody holds it now, but for one who has waited for it.
+    // Nobody holds it now, but for one who has waited for it, and ends then. What was not granted is not given back.
     const bool contended = scenario_.helper == Helper::waits;
     const std::string taken = contended ? "|forbidden|timed_out" : "";
-    timed(
-        about + "waiting in line", [&] { return actor_.lock_for(key, "prober", contended ? 1ms : kWaitLimit); },
-        granted + taken);
-    timed(
-        about + "leaving", [&] { return actor_.unlock(key, "prober"); }, unlocked + taken);
-    timed(
-        about + "locking", [&] { return actor_.lock(key, "prober"); }, granted + taken);
-    timed(
-        about + "unlocking again", [&] { return actor_.unlock(key, "prober"); }, unlocked + taken);
+    const auto and_back = [&](const std::string& call, const std::string& back, const auto& make) {
+      const std::string answer = timed(about + call, make, granted + taken);
+      const bool has = answer != "forbidden" && answer != "timed_out";
+      timed(
+          about + back, [&] { return actor_.unlock(key, "prober"); }, has ? unlocked : "forbidden|no_lock");
+    };
+    and_back("waiting in line", "leaving",
+             [&] { return actor_.lock_for(key, "prober", contended ? 1ms : kWaitLimit); });
+    and_back("locking", "unlocking again", [&] { return actor_.lock(key, "prober"); });
   }
 
   void use_names() {

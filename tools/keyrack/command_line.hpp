@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace CLI {
+namespace CLI {    // NOLINT(readability-identifier-naming): the parser's name
 class App;
 class Option;
 }    // namespace CLI
