@@ -315,7 +315,10 @@ class Prober {
     const std::string full = scenario_.fills ? "|table_full" : "";
     const std::string granted = "ok|transferred from victim|transferred from survivor|transferred from helper" + full;
     const std::string unlocked = full.empty() ? "ok" : "ok|no_lock";
-    const bool held = static_cast<bool>(actor_.locks().check(key));
+    // One who waits for it may take it at any time, and keeps it.
+    const bool contended = scenario_.helper == Helper::waits;
+    const std::string taken = contended ? "|forbidden|timed_out" : "";
+    const bool held = contended || actor_.locks().check(key);
     const std::string refused = held ? "|forbidden|timed_out" : "";
     timed(
         about + "checking", [&] { return outcome(actor_.locks().check(key)); },
@@ -330,9 +333,7 @@ class Prober {
         about + "confirming", [&] { return outcome(actor_.locks().confirm(key, 1)); }, "lost|ok");
     timed(
         about + "unlocking", [&] { return actor_.unlock(key, "prober"); }, unlocked);
-    // Nobody holds it now, but for one who has waited for it, and ends then. What was not granted is not given back.
-    const bool contended = scenario_.helper == Helper::waits;
-    const std::string taken = contended ? "|forbidden|timed_out" : "";
+    // What was not granted is not given back.
     const auto and_back = [&](const std::string& call, const std::string& back, const auto& make) {
       const std::string answer = timed(about + call, make, granted + taken);
       const bool has = answer != "forbidden" && answer != "timed_out";
