@@ -252,6 +252,7 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
     names.memo->number = number;
     names.memo->hit = {hit.index, hit.record, head, owner};
   }
+  caller.memory.tally.count(Counter::lendings);
   free_if_single(table, holder);
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
 }

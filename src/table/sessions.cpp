@@ -24,6 +24,8 @@ void write_info(const Table& table, SessionId id, const os::Identity& self) {
   info.uid.store(self.uid, std::memory_order_relaxed);
   info.attached_ns.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
   for (int i = 0; i < 2; ++i) info.command[i].store(words[i], std::memory_order_relaxed);
+  SessionCounts& counts = table.counts(id.slot);
+  for (unsigned i = 0; i < kCounters; ++i) counts.before[i].store(total(counts, i), std::memory_order_relaxed);
   info.generation.store(id.generation);
 }
 
@@ -73,7 +75,7 @@ bool recover_the_dead(const Table& table) {
     if (!life.owner_died()) continue;
     recover(table, {slot, life.generation()});
     if (word.compare_exchange_strong(life.bits, life.cleared().bits)) {
-      table.info(slot).counters[static_cast<unsigned>(Counter::recoveries)].fetch_add(1, std::memory_order_relaxed);
+      count(table.counts(slot), Counter::recoveries);
       os::futex_wake(os::low_half(word), INT_MAX);
     }
     any = true;
