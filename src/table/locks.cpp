@@ -1,5 +1,6 @@
 #include "table/locks.hpp"
 
+#include "os/probe.hpp"
 #include "table/quick.hpp"
 #include "table/waiting.hpp"
 
@@ -43,10 +44,15 @@ enum class Manners {
 
 enum class Tried { granted, refused, full };
 
-Counter cause_of_transfer(Standing before, bool outranked) {
-  if (before == Standing::abandoned) return Counter::transfers_abandoned;
-  if (before != Standing::held) return Counter::transfers_expired;
-  return outranked ? Counter::transfers_outranked : Counter::transfers_forced;
+struct Cause {
+  Counter counter;
+  const char* name;
+};
+Cause cause_of_transfer(Standing before, bool outranked) {
+  if (before == Standing::abandoned) return {Counter::transfers_abandoned, "abandoned"};
+  if (before != Standing::held) return {Counter::transfers_expired, "expired"};
+  if (outranked) return {Counter::transfers_outranked, "outranked"};
+  return {Counter::transfers_forced, "forced"};
 }
 
 /// One try by the rules. `met`: what a glance has just shown. `place`: ours, when we wait. Fills in `response` or
@@ -138,7 +144,9 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
     if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now
     response.status = status;
     if (status == LockStatus::transferred) {
-      session.count(cause_of_transfer(standing, outranks));
+      const auto& [counter, cause] = cause_of_transfer(standing, outranks);
+      session.count(counter);
+      KEYRACK_PROBE(take_over, KEYRACK_PROBE_TEXT(ask.key.bytes), KEYRACK_PROBE_TEXT(ask.signee), cause);
       response.previous_signee = std::move(obstacle.signee);
     }
     return Tried::granted;
@@ -259,6 +267,7 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
       error = Errc::would_deadlock;
     } else {
       caller.session.count(Counter::waits);
+      KEYRACK_PROBE(wait, KEYRACK_PROBE_TEXT(ask.key.bytes), KEYRACK_PROBE_TEXT(ask.signee));
       const std::int64_t since_ns = os::monotonic_ns();
       Now now;
       const Ends ends =

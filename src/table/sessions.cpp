@@ -1,6 +1,7 @@
 #include "table/sessions.hpp"
 
 #include "os/futex.hpp"
+#include "os/probe.hpp"
 #include "os/process.hpp"
 #include "table/grants.hpp"
 #include "table/names.hpp"
@@ -73,6 +74,7 @@ bool recover_the_dead(const Table& table) {
     Word& word = table.life(slot).word;
     Life life{word.load(std::memory_order_acquire)};
     if (!life.owner_died()) continue;
+    KEYRACK_PROBE(recovery, slot, life.generation());
     recover(table, {slot, life.generation()});
     if (word.compare_exchange_strong(life.bits, life.cleared().bits)) {
       count(table.counts(slot), Counter::recoveries);

@@ -1,6 +1,7 @@
 #include "table/waiting.hpp"
 
 #include "os/futex.hpp"
+#include "os/probe.hpp"
 
 #include <algorithm>
 #include <climits>
@@ -23,6 +24,7 @@ void for_each_waiter(const Table& table, Visit&& visit) {
 }
 
 void wake(const Table& table, std::uint32_t index) {
+  KEYRACK_PROBE(wake, table.waiter(index).record.load(std::memory_order_relaxed));
   os::FutexWord& word = os::low_half(table.waiter(index).wake);
   word.fetch_add(1);
   os::futex_wake(word, 1);    // killed before this: the slice ends the sleep
