@@ -11,7 +11,8 @@ namespace keyrack::table {
 /// In words that others count in, too.
 inline void count(SessionCounts& counts, Counter counter) {
   const auto which = static_cast<unsigned>(counter);
-  Word& word = which < kThreadCounters ? counts.threads[kThreadCounts - 1].counters[which] : counts.counters[which];
+  CountWord& word =
+      which < kThreadCounters ? counts.threads[kThreadCounts - 1].counters[which] : counts.counters[which];
   word.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -41,7 +42,7 @@ class Tally {
   const ThreadCounts& own() const { return *own_; }
 
   void count(Counter counter) {
-    Word& word = own_->counters[static_cast<unsigned>(counter)];
+    CountWord& word = own_->counters[static_cast<unsigned>(counter)];
     if (shared_) [[unlikely]] {
       word.fetch_add(1, std::memory_order_relaxed);
     } else {

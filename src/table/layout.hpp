@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -134,26 +135,29 @@ enum class Counter : unsigned {
 constexpr unsigned kThreadCounters = 4;    // up to lendings
 constexpr unsigned kCounters = 13;
 
+/// For people, and nothing that is decided rests on it: relaxed always.
+using CountWord = std::atomic<std::uint64_t>;
+
 constexpr unsigned kTimes = 28;
 
 /// Durations: [i] were below 2^i microseconds and not below half of that, the last one all that were longer.
 struct TimesHistogram {
-  Word times[kTimes];
-  Word sum_us;
+  CountWord times[kTimes];
+  CountWord sum_us;
 };
 
 /// A line of its own: who counts there need not ask whether others do.
 struct alignas(64) ThreadCounts {
-  Word counters[8];
+  CountWord counters[8];
 };
 
 constexpr unsigned kThreadCounts = 8;    // the last one is shared by all threads that have none
 
-/// Relaxed, without order among them, and never zeroed: sums never fall, whoever dies where.
+/// Never zeroed: sums never fall, whoever dies where.
 struct alignas(64) SessionCounts {
   ThreadCounts threads[kThreadCounts];
-  Word counters[kCounters];    // those of threads stay 0
-  Word before[kCounters];      // what all had come to when this session attached
+  CountWord counters[kCounters];    // those of threads stay 0
+  CountWord before[kCounters];      // what all had come to when this session attached
   TimesHistogram waiting, holding;
 };
 
