@@ -369,6 +369,7 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
     if (family.auto_release_after && (root = place_of(names, 0))) {
       announce_the_old(names, *root, *family.auto_release_after, now);
     }
+    // What is remembered is tried once: in a damaged segment its records may be lost, and its words stay as they are.
     std::optional<std::uint32_t> number = tries == 0 ? lowest_remembered(names) : std::nullopt;
     if (!number && (root || (root = place_of(names, 0)))) {
       number = lowest_announced(names, *root, family.auto_release_after);
