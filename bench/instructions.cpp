@@ -12,7 +12,6 @@ namespace keyrack::bench {
 
 namespace {
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr LockOptions kLeased{.duration = std::chrono::hours(1), .lifetime = Lifetime::process};
 constexpr const char* kSmall = "slots=32768";    // quickly made, and room for all inserts
 

@@ -12,7 +12,6 @@ namespace keyrack::bench {
 
 namespace {
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr std::size_t kBusyKeys = 10'000;    // what another process works with meanwhile
 
 std::size_t million() { return scale().many(1'000'000); }

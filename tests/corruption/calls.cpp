@@ -1,5 +1,7 @@
 #include "calls.hpp"
 
+#include "segment_fixture.hpp"
+
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -13,7 +15,6 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr microseconds kShortWait{40};
 
 /// What escaped a call that does not throw.
