@@ -83,14 +83,52 @@ std::optional<std::string> difference(const GeometryRequest& request, const Geom
 
 std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
-/// Gives the object its size and real memory: what is mapped later can be written without SIGBUS.
-Result<void, OpenError> allocate(int fd, std::uint64_t bytes) {
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr int kMadvCollapse = 25;    // of Linux 6.1; the C library's headers may be older
+
+/// Maps an object where its huge pages can be huge in our page tables, too.
+bip::mapped_region map_aligned(int fd, bip::mode_t mode, std::size_t bytes) {
+  const Mappable object(fd, mode);
+  if (bytes >= kHugePage) {
+    // Asks for a place with room to spare, gives it back, and asks for a part of it. Somebody else may be quicker.
+    const std::size_t room = bytes + kHugePage;
+    void* const place = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place != MAP_FAILED) {
+      ::munmap(place, room);
+      const auto address = table::round_up(reinterpret_cast<std::uintptr_t>(place), kHugePage);
+      try {
+        return {object, mode, 0, bytes, reinterpret_cast<void*>(address)};    // NOLINT(performance-no-int-to-ptr)
+      } catch (const bip::interprocess_exception&) {    // NOLINT(bugprone-empty-catch): any other place will do
+      }
+    }
+  }
+  return {object, mode, 0, bytes};
+}
+
+int reserve(int fd, std::size_t at, std::size_t bytes) {
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd, static_cast<off_t>(at), static_cast<off_t>(bytes));
+  } while (error == EINTR);
+  return error;
+}
+
+/// Gives an object its size and real memory: what is mapped later can be written without SIGBUS. In huge pages where
+/// the system has them, for whoever maps it: a table is met at random, and to find a small page costs more than to read
+/// what is there. All is as well without.
+Result<void, OpenError> allocate(int fd, std::size_t bytes) {
   if (os::uninterrupted([&] { return ::ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
     return os::failure("sizing the segment");
   }
   int error = 0;
-  while ((error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes))) == EINTR) {
+  const std::size_t huge = bytes / kHugePage * kHugePage;
+  // An extent is collapsed only if there is something in it; and a page of it is all that has to be copied then.
+  for (std::size_t at = 0; at < huge && error == 0; at += kHugePage) error = reserve(fd, at, table::kPage);
+  if (huge > 0 && error == 0) {
+    const bip::mapped_region region = map_aligned(fd, bip::read_write, bytes);
+    (void)::madvise(region.get_address(), huge, kMadvCollapse);
   }
+  if (error == 0) error = reserve(fd, 0, bytes);
   if (error == 0) return {};
   if (error != ENOSPC && error != ENOMEM && error != EFBIG) return os::failure("allocating the segment", error);
   struct statvfs room {};
@@ -206,7 +244,7 @@ Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, 
 OpenedSegment map(int fd, const Layout& layout, bip::mode_t mode) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return os::failure("looking at the segment");
-  bip::mapped_region region(Mappable(fd, mode), mode, 0, layout.bytes);
+  bip::mapped_region region = map_aligned(fd, mode, layout.bytes);
   return std::make_shared<const Segment>(std::move(region), layout, Segment::Id{status.st_dev, status.st_ino});
 }
 
