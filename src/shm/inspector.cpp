@@ -91,10 +91,14 @@ std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Now& n
   lock.level = holder->terms.rank.level();
   lock.process_bound = holder->terms.rank.process_bound();
   lock.pid = holder->pid;
+  if (table::alive(table, holder->session())) lock.session = holder->session().slot;
   if (since.of(hit.head.token()))
     lock.held_for = std::max(milliseconds(0), whole_ms(now.ns() - table.tick_ns(since.tick())));
   if (const table::Tick end = table::lease_end(hit, holder->terms); end != table::kNever) {
     lock.expires_in = whole_ms(table.tick_ns(end) - now.ns());
+  }
+  if (const table::Tick end = hit.owner.deadline(); end != table::kNever) {
+    lock.deadline = std::chrono::steady_clock::time_point(nanoseconds(table.tick_ns(end)));
   }
   return lock;
 }
@@ -110,6 +114,35 @@ auto see(const Table& table, RecordIndex index, See&& look) -> decltype(look(std
   return {};    // a record that is busy all the time is in nobody's hands for long
 }
 
+/// Finds a lock as find() does, but writes nothing: what is being taken out is passed by. That a key was met is certain
+/// by its cell; that it was not, only if nobody was at work in the chain, so that it is looked for again then.
+std::optional<LockPicture> look_up(const Table& table, const table::Key& key, Now& now) {
+  for (int tries = 0; tries < 1000; ++tries) {
+    const table::Word* from = &table.bucket(key.tag.hash()).link;
+    bool busy = false;
+    Link link{from->load(std::memory_order_acquire)};
+    for (std::uint32_t steps = 0; !link.at_end(); ++steps) {
+      if (steps > table.geometry().slots) table::corrupt("a chain runs in a circle");
+      const table::Record& record = table.record(link.record());
+      const Link next{record.next.load(std::memory_order_acquire)};
+      const Hit hit = table::read_record(table, link.record());
+      if ((hit.owner.is_claimant() || hit.owner.is_idle()) && table::holds_key(record, key)) {
+        if (auto lock = picture_of(table, hit, now)) return lock;
+        busy = true;
+      }
+      busy = busy || next.marked();
+      if (from->load(std::memory_order_relaxed) != link.bits) {    // where this leads nobody knows
+        busy = true;
+        break;
+      }
+      from = &record.next;
+      link = next;
+    }
+    if (!busy) break;
+  }
+  return {};    // who is stopped in the midst of taking out another record may keep it busy
+}
+
 constexpr const char* kCutShort = "it was cut short since it was opened";
 
 class ShmInspector final : public Inspector {
@@ -120,10 +153,14 @@ class ShmInspector final : public Inspector {
   Result<Snapshot> snapshot(bool with_idle) const override {
     return guarded([&] { return take(with_idle); });
   }
+  Result<std::optional<LockPicture>> look_at(std::string_view signature) const override {
+    return guarded([&] { return look(signature); });
+  }
   std::vector<Finding> verify() const override;
 
  private:
   Result<Snapshot> take(bool with_idle) const;
+  Result<std::optional<LockPicture>> look(std::string_view signature) const;
 
   std::string name_;
   std::shared_ptr<const Segment> segment_;
@@ -146,6 +183,7 @@ void add_sessions(const Table& table, Snapshot& picture) {
     session.alive = life.alive();
     if (info.generation.load(std::memory_order_acquire) == life.generation()) {    // else it is still being written
       session.pid = static_cast<std::int32_t>(info.pid.load(std::memory_order_relaxed));
+      session.pid_namespace = info.pid_namespace.load(std::memory_order_relaxed);
       session.command = table::read_words(info.command, sizeof info.command);
       session.command.resize(session.command.find_last_not_of('\0') + 1);
       session.attached_at = wall(static_cast<std::int64_t>(info.attached_ns.load(std::memory_order_relaxed)));
@@ -183,18 +221,10 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     ++picture.segment.used;
     const Tag tag{table.record(index).tag.load(std::memory_order_relaxed)};
     if (tag.kind() == table::Kind::lock) {
-      std::optional<SessionId> session;
-      auto lock = see(table, index, [&](const Hit& hit) {
-        auto seen = picture_of(table, hit, now);
-        if (seen && seen->process_bound) {
-          session = table::describe(table, hit.owner.claimant_index()).session();
-          if (!hit.still()) return std::optional<LockPicture>{};
-        }
-        return seen;
-      });
+      auto lock = see(table, index, [&](const Hit& hit) { return picture_of(table, hit, now); });
       if (!lock || (lock->state == LockState::idle && !with_idle)) continue;
-      if (session && lock->state == LockState::held && by_slot.contains(session->slot))
-        ++by_slot[session->slot]->locks_held;
+      if (lock->process_bound && lock->state == LockState::held && lock->session && by_slot.contains(*lock->session))
+        ++by_slot[*lock->session]->locks_held;
       lock_at[index] = picture.locks.size();
       picture.locks.push_back(std::move(*lock));
     } else if (tag.kind() == table::Kind::name) {
@@ -233,6 +263,9 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     if (const auto lock = lock_at.find(sight->record); lock != lock_at.end()) {
       ++picture.locks[lock->second].waiters;
       waiter.signature = picture.locks[lock->second].signature;
+    } else {    // idle, and left out: its turn has come
+      const auto idle = see(table, sight->record, [&](const Hit& hit) { return picture_of(table, hit, now); });
+      if (idle) waiter.signature = idle->signature;
     }
     waiter.waited = std::max(waiter.waited, milliseconds(0));
     picture.waiters.push_back(std::move(waiter));
@@ -241,6 +274,19 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
             [](const WaiterPicture& a, const WaiterPicture& b) { return a.waited > b.waited; });
   picture.taken_until = system_clock::now();
   return picture;
+}
+
+Result<std::optional<LockPicture>> ShmInspector::look(std::string_view signature) const {
+  if (!segment_->is_whole()) table::corrupt(kCutShort);
+  const Table table = segment_->table();
+  if (!is_text(signature, table.geometry().max_signature)) return make_error_code(Errc::bad_request);
+  Now now;
+  auto lock = look_up(table, table::Key::lock(signature), now);
+  for (std::uint32_t index = 0, end = table.waiters_used(); lock && index < end; ++index) {
+    const auto sight = table::see_waiter(table, index);
+    if (sight && sight->record == lock->record) ++lock->waiters;
+  }
+  return lock;
 }
 
 /// Checks what must hold at every instant. What is read in two steps is reported only if it is still so after another
