@@ -245,7 +245,7 @@ TEST_F(Dump, EveryFormatBearsEveryByte) {
 }
 
 TEST_F(Dump, WithoutASegmentItFails) {
-  for (const std::string command : {"dump", "stats", "verify", "top"}) {
+  for (const std::string command : {"dump", "stats", "verify", "top", "waits"}) {
     const Ended ended = keyrack({command});
     EXPECT_EQ(ended.status, 3) << command;
     EXPECT_TRUE(is_one_error_line(ended.err));

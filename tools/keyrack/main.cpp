@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   std::signal(SIGBUS, end_on_missing_memory);
   try {
     return run_command_line({argv + std::min(argc, 1), argv + argc},
-                            {add_run, add_locks, add_names, add_dump, add_top, add_health, add_segments});
+                            {add_run, add_locks, add_names, add_dump, add_top, add_waits, add_health, add_segments});
   } catch (const std::exception& error) {
     return complain(kFailure, "{}", error.what());
   }

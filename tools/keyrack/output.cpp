@@ -5,12 +5,14 @@
 #include "failure.hpp"
 
 #include <fmt/compile.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <boost/locale/utf.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -52,6 +54,16 @@ inline void append(fmt::memory_buffer& out, std::string_view text) {
   const std::size_t size = out.size();
   out.resize(size + text.size());
   std::memcpy(out.data() + size, text.data(), text.size());
+}
+
+bool begins_character(char c) { return (c & 0xc0) != 0x80; }
+
+std::string_view first_characters(std::string_view text, std::size_t count) {
+  std::size_t end = 0;
+  for (; end < text.size(); ++end) {
+    if (begins_character(text[end]) && count-- == 0) break;
+  }
+  return text.substr(0, end);
 }
 
 std::string_view start_of(Colour colour) {
@@ -116,6 +128,13 @@ std::string iso_time(std::chrono::system_clock::time_point when) {
                      time.minutes().count(), time.seconds().count());
 }
 
+std::string iso_time_ms(std::chrono::system_clock::time_point when) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(when.time_since_epoch()) % std::chrono::seconds(1);
+  std::string text = iso_time(when);
+  text.pop_back();
+  return fmt::format("{}.{:03}Z", text, ms.count());
+}
+
 std::string people_bytes(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
   auto amount = static_cast<double>(bytes);
@@ -127,6 +146,18 @@ std::string people_bytes(std::uint64_t bytes) {
 Output::Output() : is_terminal_(::isatty(STDOUT_FILENO) == 1) {
   const char* no_color = std::getenv("NO_COLOR");
   colours_ = is_terminal_ && (no_color == nullptr || *no_color == '\0');
+}
+
+std::optional<std::size_t> Output::width() const {
+  if (!is_terminal_) return std::nullopt;
+  std::size_t columns = 0;
+  if (const char* set = std::getenv("COLUMNS"); set != nullptr) {
+    const auto [end, error] = std::from_chars(set, set + std::strlen(set), columns);
+    if (error == std::errc() && *end == '\0' && columns > 0) return columns;
+  }
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return std::nullopt;
+  return size.ws_col;
 }
 
 void Output::paint(Colour colour, std::string_view text) {
@@ -160,16 +191,43 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
 
 void Table::cell(std::string_view content, Colour colour) {
   const std::string shown = content.empty() ? "-" : printable(content);
-  const auto width = std::count_if(shown.begin(), shown.end(), [](char c) { return (c & 0xc0) != 0x80; });
+  const auto width = std::count_if(shown.begin(), shown.end(), begins_character);
   std::size_t& widest = widths_[cells_.size() % columns_.size()];
   widest = std::max(widest, static_cast<std::size_t>(width));
   text_ += shown;
   cells_.push_back({static_cast<std::uint32_t>(shown.size()), static_cast<std::uint32_t>(width), colour});
 }
 
+/// Takes from the widest that may be cut, one by one, until all fit or none has anything to spare.
+std::vector<std::size_t> Table::fitting(std::optional<std::size_t> terminal) const {
+  constexpr std::size_t kLeast = 8, kGap = 2;
+  std::vector<std::size_t> widths = widths_;
+  std::size_t total = kGap * (widths.size() - 1);
+  for (const std::size_t width : widths) total += width;
+  while (terminal && total > *terminal) {
+    std::size_t* widest = nullptr;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      const std::size_t least = std::max(kLeast, columns_[i].title.size());
+      if (!columns_[i].may_cut || widths[i] <= least) continue;
+      if (widest == nullptr || widths[i] > *widest) widest = &widths[i];
+    }
+    if (widest == nullptr) break;
+    --*widest;
+    --total;
+  }
+  return widths;
+}
+
 void Table::write(Output& output) const {
+  const std::vector<std::size_t> widths = fitting(output.width());
   const auto write_cell = [&](std::size_t column, std::string_view text, std::size_t width, Colour colour) {
-    const std::size_t padding = widths_[column] - width;
+    std::string part;
+    if (width > widths[column]) {
+      part = fmt::format("{}…", first_characters(text, widths[column] - 1));
+      text = part;
+      width = widths[column];
+    }
+    const std::size_t padding = widths[column] - width;
     const bool last = column + 1 == columns_.size();
     if (columns_[column].right) output.print("{:{}}", "", padding);
     output.paint(colour, text);

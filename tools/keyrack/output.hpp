@@ -28,6 +28,8 @@ std::string people(std::chrono::nanoseconds);
 
 /// "2026-11-22T05:00:03Z".
 std::string iso_time(std::chrono::system_clock::time_point);
+/// "2026-11-22T05:00:03.123Z".
+std::string iso_time_ms(std::chrono::system_clock::time_point);
 
 /// "12.3 MiB".
 std::string people_bytes(std::uint64_t);
@@ -57,6 +59,9 @@ class Output {
   int finish();
 
   bool is_terminal() const { return is_terminal_; }
+  /// Of the terminal, as COLUMNS or the terminal itself says; empty where there is none.
+  std::optional<std::size_t> width() const;
+  bool failed() const { return error_ != 0; }
 
  private:
   static constexpr std::size_t kLarge = std::size_t{1} << 18;
@@ -68,10 +73,12 @@ class Output {
 
 struct Column {
   std::string_view title;
-  bool right = false;    ///< numbers stand to the right
+  bool right = false;      ///< numbers stand to the right
+  bool may_cut = false;    ///< may be shown in part, with an ellipsis, where the terminal is narrow
 };
 
-/// Rows of cells, as wide as they need. All text lies in one buffer, so that a million rows fit.
+/// Rows of cells, as wide as they need, and as the terminal is. All text lies in one buffer, so that a million rows
+/// fit.
 class Table {
  public:
   explicit Table(std::vector<Column>);
@@ -89,6 +96,8 @@ class Table {
     std::uint32_t bytes, width;
     Colour colour;
   };
+
+  std::vector<std::size_t> fitting(std::optional<std::size_t> terminal) const;
 
   std::vector<Column> columns_;
   std::vector<std::size_t> widths_;
