@@ -8,8 +8,8 @@ namespace keyrack::command_test {
 namespace {
 
 const std::vector<std::string> kCommands = {
-    "run",   "lock", "unlock", "check", "hold",  "acquire", "try-acquire", "keep-alive", "release", "list",
-    "reset", "dump", "top",    "waits", "stats", "verify",  "create",      "ls",         "rm",      "backends"};
+    "run",  "lock", "unlock", "check", "hold",  "acquire", "try-acquire", "keep-alive", "release", "list",    "reset",
+    "dump", "top",  "waits",  "watch", "stats", "verify",  "create",      "ls",         "rm",      "backends"};
 
 class Usage : public CommandTest {};
 
@@ -65,6 +65,9 @@ TEST_F(Usage, WrongUsageIsStatusTwoAndOneLine) {
       {"top", "--interval", "0s"},
       {"top", "--batch", "0"},
       {"waits", "--format", "csv"},
+      {"watch"},
+      {"watch", "a", "--interval", "0s"},
+      {"watch", "a", "--count", "0"},
   };
   for (const Words& words : wrong) {
     const Ended ended = keyrack(words);

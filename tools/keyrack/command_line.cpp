@@ -104,6 +104,8 @@ Argument Command::add_format(std::string& target, const std::vector<std::string>
   return add("--format", target, "how to print it, else " + target).one_of(values);
 }
 
+void Command::note(const std::string& text) { app_->footer(text + "\n" + app_->get_footer()); }
+
 Command add_command(const std::string& name, const std::string& description, const std::string& example,
                     CommandLine& line, std::function<int()> action) {
   CLI::App* command = line.app.add_subcommand(name, description);

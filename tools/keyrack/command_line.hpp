@@ -50,6 +50,9 @@ class Command {
   /// --format with these values, the first of which is the default.
   Argument add_format(std::string&, const std::vector<std::string>& values);
 
+  /// In the help, before the example: what its options do not tell. Lines are broken as they are here.
+  void note(const std::string& text);
+
  private:
   CLI::App* app_;
 };

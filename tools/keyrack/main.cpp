@@ -27,8 +27,8 @@ int main(int argc, char** argv) {
   using namespace keyrack::command;
   std::signal(SIGBUS, end_on_missing_memory);
   try {
-    return run_command_line({argv + std::min(argc, 1), argv + argc},
-                            {add_run, add_locks, add_names, add_dump, add_top, add_waits, add_health, add_segments});
+    return run_command_line({argv + std::min(argc, 1), argv + argc}, {add_run, add_locks, add_names, add_dump, add_top,
+                                                                      add_waits, add_watch, add_health, add_segments});
   } catch (const std::exception& error) {
     return complain(kFailure, "{}", error.what());
   }
