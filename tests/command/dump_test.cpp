@@ -1,12 +1,17 @@
 // keyrack dump in all its formats, stats and verify.
 #include "harness.hpp"
+#include "schema.hpp"
 
 #include <algorithm>
+#include <array>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace keyrack::command_test {
@@ -118,6 +123,104 @@ TEST_F(Dump, FilterHeldAndAll) {
   EXPECT_EQ(keys({"--held", "--filter", "stack/?"}), (Keys{"stack/1"}));
   EXPECT_EQ(records({"--all"}).at("idle").at("state"), "idle");
   EXPECT_FALSE(records().contains("idle"));
+  ASSERT_EQ(keyrack({"lock", "caf\xc3\xa9", "--signee", "me"}).status, 0);
+  EXPECT_EQ(keys({"--filter", "caf?"}), (Keys{"caf\xc3\xa9"})) << "characters, not bytes";
+  ASSERT_EQ(keyrack({"lock", "caf\xff\xfe", "--signee", "me"}).status, 0);
+  EXPECT_EQ(keys({"--filter", "ca*"}), (Keys{"caf\\xff\\xfe", "caf\xc3\xa9"})) << "whatever bytes follow";
+}
+
+TEST_F(Dump, StaleWaitingAndTheirUnions) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(keys({"--stale"}), (Keys{"abandoned", "stale"}));
+  EXPECT_EQ(keys({"--held", "--stale"}), (Keys{"abandoned", "job/42", "job/leased", "stack/1", "stale"}));
+  EXPECT_EQ(keys({"--waiting"}), Keys{});
+  Process waiter = start({"lock", "job/42", "--signee", "next", "--level", "-2", "--wait", "1h"});
+  ASSERT_TRUE(eventually([&] { return keys({"--waiting"}) == Keys{"job/42"}; })) << waiter.err();
+  EXPECT_EQ(keys({"--waiting", "--stale"}), (Keys{"abandoned", "job/42", "stale"}));
+  EXPECT_EQ(keys({"--waiting", "--filter", "s*"}), Keys{});
+  waiter.signal(SIGSTOP);
+  ASSERT_EQ(keyrack({"unlock", "job/42", "--signee", "worker-7"}).status, 0);
+  EXPECT_EQ(records({"--waiting"}).at("job/42").at("state"), "idle") << "nobody holds it, and somebody waits";
+  EXPECT_EQ(keyrack_json({"dump"}).at("waiters").at(0).at("signature"), "job/42");
+}
+
+/// The words of the lines, from the first one that begins with `title` on to the next blank line.
+std::vector<std::vector<std::string>> table_of(const std::string& text, const std::string& title) {
+  std::vector<std::vector<std::string>> rows;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (rows.empty() && !line.starts_with(title)) continue;
+    if (line.empty()) break;
+    std::istringstream words(line);
+    rows.emplace_back(std::istream_iterator<std::string>(words), std::istream_iterator<std::string>());
+  }
+  return rows;
+}
+
+TEST_F(Dump, ColumnsInTheOrderThatIsAskedFor) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  using Rows = std::vector<std::vector<std::string>>;
+  const Ended table = keyrack({"dump", "--held", "--columns", "signee,signature,family"});
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_EQ(table_of(table.out, "SIGNEE"),
+            (Rows{{"SIGNEE", "LOCK"}, {"worker-7", "job/42"}, {"worker-7", "job/leased"}}));
+  EXPECT_EQ(table_of(table.out, "FAMILY"), (Rows{{"FAMILY"}, {"stack"}}));
+  EXPECT_FALSE(contains(table.out, "SESSION")) << "it has none of these columns";
+  const Ended csv = keyrack({"dump", "--format", "csv", "--columns", "token,signature,kind", "--filter", "job/42"});
+  EXPECT_EQ(csv.out, "token,signature,kind\n2,job/42,lock\n");
+  const Ended locks = keyrack({"dump", "--format", "csv", "--columns", "signature,level", "--filter", "job/42"});
+  EXPECT_EQ(locks.out, "signature,level\njob/42,-2\n");
+}
+
+TEST_F(Dump, Sorted) {
+  for (const auto& [key, signee, lease] :
+       std::vector<std::array<std::string, 3>>{{"a", "x", "2h"}, {"b", "z", "1h"}, {"c", "y", ""}, {"d", "w", "3h"}}) {
+    Words words = {"lock", key, "--signee", signee};
+    if (!lease.empty()) words.insert(words.end(), {"--duration", lease});
+    ASSERT_EQ(keyrack(words).status, 0);
+  }
+  for (int i = 0; i < 11; ++i) ASSERT_EQ(keyrack({"acquire", "f"}).status, 0);
+  const auto order = [&](const std::string& by, const std::string& kind, const std::string& name) {
+    std::string text;
+    const json all = keyrack_json({"dump", "--sort", by});
+    for (const json& record : all.at(kind)) text += record.at(name).get<std::string>();
+    return text;
+  };
+  EXPECT_EQ(order("signature", "locks", "signature"), "abcd");
+  EXPECT_EQ(order("signature,desc", "locks", "signature"), "dcba");
+  EXPECT_EQ(order("signee", "locks", "signature"), "dacb");
+  EXPECT_EQ(order("expires_in_ms", "locks", "signature"), "badc") << "without a lease last";
+  EXPECT_EQ(order("expires_in_ms,desc", "locks", "signature"), "dabc") << "without a lease last";
+  EXPECT_EQ(order("name,desc", "names", "name"), "109876543210");
+  const auto rows = table_of(keyrack({"dump", "--columns", "signature", "--sort", "signee,desc"}).out, "LOCK");
+  EXPECT_EQ(rows, (std::vector<std::vector<std::string>>{{"LOCK"}, {"b"}, {"c"}, {"a"}, {"d"}}));
+}
+
+TEST_F(Dump, OutputThatIsNoTerminalIsNeverCut) {
+  const std::string key(128, 'k'), signee(64, 's');
+  ASSERT_EQ(keyrack({"lock", key, "--signee", signee}).status, 0);
+  Process narrow({"env", "COLUMNS=40", KEYRACK_COMMAND, "dump"}, url());
+  EXPECT_EQ(narrow.wait(), 0);
+  EXPECT_TRUE(contains(narrow.out(), key));
+  EXPECT_TRUE(contains(narrow.out(), signee));
+}
+
+TEST_F(Dump, JsonFollowsItsSchema) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  Process holder = start({"hold", "held"});
+  ASSERT_TRUE(eventually([&] { return holder.out() == "0\n"; })) << holder.err();
+  Process waiter = start({"lock", "job/42", "--signee", "n\xff", "--level", "-2", "--wait", "1h"});
+  ASSERT_TRUE(eventually([&] { return keyrack_json({"dump"}).at("waiters").size() == 1; })) << waiter.err();
+  const json all = keyrack_json({"dump", "--all"});
+  for (const std::string kind : {"locks", "names", "sessions", "waiters"}) ASSERT_FALSE(all.at(kind).empty()) << kind;
+
+  expect_schema("dump", {all},
+                {{"/locks/0/state", "free"},
+                 {"/locks/0/lifetime", "eternal"},
+                 {"/locks/0/token", -1},
+                 {"/locks/0/held_for_ms", 0.5},
+                 {"/segment/created_at", "yesterday"}});
 }
 
 TEST_F(Dump, TableIsForPeople) {

@@ -8,9 +8,11 @@
 #include <unistd.h>
 #include <utmp.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -20,11 +22,11 @@ namespace {
 /// A program with a terminal of its own.
 class OnTerminal {
  public:
-  OnTerminal(Words words, const std::string& url, bool no_color = false) {
+  OnTerminal(Words words, const std::string& url, bool no_color = false, unsigned short columns = 200) {
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
-    const winsize size{.ws_row = 40, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
+    const winsize size{.ws_row = 40, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
     if (::openpty(&master_, &slave_, nullptr, nullptr, &size) != 0) throw std::runtime_error("openpty");
     ::fcntl(master_, F_SETFL, O_NONBLOCK);
     ::fcntl(master_, F_SETFD, FD_CLOEXEC);
@@ -33,6 +35,7 @@ class OnTerminal {
     if (pid_ != 0) return;
     ::login_tty(::fcntl(slave_, F_DUPFD, 0));
     ::setenv("KEYRACK_URL", url.c_str(), 1);
+    ::unsetenv("COLUMNS");
     no_color ? ::setenv("NO_COLOR", "1", 1) : ::unsetenv("NO_COLOR");
     ::execvp(arguments[0], arguments.data());
     ::_exit(127);
@@ -105,6 +108,34 @@ TEST_F(Terminal, ColoursUnlessNoColor) {
   OnTerminal coloured({KEYRACK_COMMAND, "dump"}, url());
   EXPECT_EQ(coloured.wait(), 0);
   EXPECT_TRUE(contains(coloured.screen(), "\033[32mheld\033[0m")) << coloured.screen();
+}
+
+TEST_F(Terminal, TablesFitTheTerminal) {
+  const std::string key = "caf\xc3\xa9/" + std::string(100, 'k'), signee(60, 's');
+  ASSERT_EQ(keyrack({"lock", key, "--signee", signee}).status, 0);
+  const auto widest = [](OnTerminal& dump) {
+    EXPECT_EQ(dump.wait(), 0);
+    std::size_t most = 0;
+    std::istringstream lines(dump.screen());
+    std::string line;
+    for (std::getline(lines, line); std::getline(lines, line);) {    // the first is no row
+      most = std::max<std::size_t>(
+          most, std::count_if(line.begin(), line.end(), [](char c) { return c != '\r' && (c & 0xc0) != 0x80; }));
+    }
+    return most;
+  };
+  OnTerminal wide({KEYRACK_COMMAND, "dump"}, url(), true, 300);
+  EXPECT_GT(widest(wide), 200u);
+  EXPECT_TRUE(contains(wide.screen(), key));
+  OnTerminal narrow({KEYRACK_COMMAND, "dump"}, url(), true, 100);
+  EXPECT_EQ(widest(narrow), 100u) << narrow.screen();
+  EXPECT_TRUE(contains(narrow.screen(), "caf\xc3\xa9/kkk")) << narrow.screen();
+  EXPECT_TRUE(contains(narrow.screen(), "k…  ssss")) << narrow.screen();
+  EXPECT_TRUE(contains(narrow.screen(), "job/42 ")) << "what is short is whole";
+  OnTerminal told({"env", "COLUMNS=120", KEYRACK_COMMAND, "dump"}, url(), true, 300);
+  EXPECT_EQ(widest(told), 120u) << told.screen();
+  OnTerminal hopeless({KEYRACK_COMMAND, "dump"}, url(), true, 20);
+  EXPECT_TRUE(contains((hopeless.wait(), hopeless.screen()), "/kk…")) << "numbers and states are never cut";
 }
 
 TEST_F(Terminal, InterruptReachesTheCommandOnce) {

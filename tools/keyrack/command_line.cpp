@@ -64,6 +64,16 @@ Argument& Argument::positive() {
   return *this;
 }
 
+Argument& Argument::split_at_commas() {
+  option_->delimiter(',');
+  return *this;
+}
+
+Argument& Argument::check(std::string (*fault)(const std::string& value)) {
+  option_->check(fault);
+  return *this;
+}
+
 Argument Command::add(const std::string& name, std::string& target, const std::string& description) {
   return Argument(app_->add_option(name, target, description));
 }

@@ -27,6 +27,9 @@ class Argument {
   Argument& type_name(const std::string& name);
   Argument& one_of(const std::vector<std::string>& values);
   Argument& positive();
+  Argument& split_at_commas();
+  /// `fault` says what is wrong with a value, or nothing.
+  Argument& check(std::string (*fault)(const std::string& value));
 
  private:
   CLI::Option* option_;
