@@ -7,6 +7,7 @@
 #include <fmt/compile.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 #include <boost/locale/utf.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <cwchar>
 #include <utility>
 
 namespace keyrack::command {
@@ -56,14 +58,20 @@ inline void append(fmt::memory_buffer& out, std::string_view text) {
   std::memcpy(out.data() + size, text.data(), text.size());
 }
 
-bool begins_character(char c) { return (c & 0xc0) != 0x80; }
-
-std::string_view first_characters(std::string_view text, std::size_t count) {
-  std::size_t end = 0;
-  for (; end < text.size(); ++end) {
-    if (begins_character(text[end]) && count-- == 0) break;
+/// Hands on each character with the columns it takes; two for some, none for marks on the character before.
+template <class Visit>
+void for_each_character(std::string_view text, Visit visit) {
+  std::mbstate_t state{};
+  for (std::size_t at = 0; at < text.size();) {
+    wchar_t wide = 0;
+    std::size_t bytes = std::mbrtowc(&wide, text.data() + at, text.size() - at, &state);
+    if (bytes == 0 || bytes > text.size()) {    // not a character of this locale
+      bytes = 1;
+      state = {};
+    }
+    if (!visit(text.substr(at, bytes), static_cast<std::size_t>(std::max(::wcwidth(wide), 0)))) return;
+    at += bytes;
   }
-  return text.substr(0, end);
 }
 
 std::string_view start_of(Colour colour) {
@@ -107,6 +115,29 @@ std::string printable(std::string_view text) {
       },
       [&](unsigned char byte) { append_escaped(out, byte); });
   return out;
+}
+
+std::size_t width_of(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), is_harmless)) return text.size();
+  std::size_t width = 0;
+  for_each_character(text, [&](std::string_view, std::size_t columns) {
+    width += columns;
+    return true;
+  });
+  return width;
+}
+
+std::string fit(std::string_view text, std::size_t width) {
+  if (width_of(text) <= width) return std::string(text);
+  std::string cut;
+  std::size_t used = 1;    // the mark
+  for_each_character(text, [&](std::string_view character, std::size_t columns) {
+    if (used + columns > width) return false;
+    used += columns;
+    cut += character;
+    return true;
+  });
+  return width == 0 ? "" : cut + "\u2026";
 }
 
 std::string people(std::chrono::nanoseconds time) {
@@ -191,9 +222,9 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
 
 void Table::cell(std::string_view content, Colour colour) {
   const std::string shown = content.empty() ? "-" : printable(content);
-  const auto width = std::count_if(shown.begin(), shown.end(), begins_character);
+  const std::size_t width = width_of(shown);
   std::size_t& widest = widths_[cells_.size() % columns_.size()];
-  widest = std::max(widest, static_cast<std::size_t>(width));
+  widest = std::max(widest, width);
   text_ += shown;
   cells_.push_back({static_cast<std::uint32_t>(shown.size()), static_cast<std::uint32_t>(width), colour});
 }
@@ -223,9 +254,9 @@ void Table::write(Output& output) const {
   const auto write_cell = [&](std::size_t column, std::string_view text, std::size_t width, Colour colour) {
     std::string part;
     if (width > widths[column]) {
-      part = fmt::format("{}…", first_characters(text, widths[column] - 1));
+      part = fit(text, widths[column]);
       text = part;
-      width = widths[column];
+      width = width_of(part);
     }
     const std::size_t padding = widths[column] - width;
     const bool last = column + 1 == columns_.size();

@@ -1,7 +1,7 @@
 // What the commands print: text that a terminal and a parser can bear, tables, JSON, and one way out of the process.
 //
 // Keys are any bytes. What is not UTF-8 is shown as \xNN, here and in every format; in text for people so are control
-// characters, since they would move the cursor.
+// characters, since they would move the cursor. Widths are those of the locale (LC_CTYPE), which main() sets to UTF-8.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,6 +22,11 @@ std::string utf8(std::string_view);
 
 /// The same, control characters too: one line that leaves the terminal alone.
 std::string printable(std::string_view);
+
+/// How many columns of a terminal printable text takes: two for some characters, none for marks on the one before.
+std::size_t width_of(std::string_view);
+/// The text, or its beginning and an ellipsis, in so many columns at most.
+std::string fit(std::string_view, std::size_t width);
 
 /// "12ms", "1m30s", "2h5m": no finer than tells something at that length.
 std::string people(std::chrono::nanoseconds);
@@ -59,6 +64,7 @@ class Output {
   int finish();
 
   bool is_terminal() const { return is_terminal_; }
+  bool has_colours() const { return colours_; }
   /// Of the terminal, as COLUMNS or the terminal itself says; empty where there is none.
   std::optional<std::size_t> width() const;
   bool failed() const { return error_ != 0; }
