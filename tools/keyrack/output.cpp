@@ -39,9 +39,17 @@ void walk(std::string_view text, Keep keep, Escape escape) {
   }
 }
 
-/// Would move the cursor or break the line.
-bool is_control(boost::locale::utf::code_point point) {
-  return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029;
+/// Would move the cursor, break the line, turn the reading round, or not be seen, so that two keys look the same.
+bool is_deceptive(boost::locale::utf::code_point point) {
+  if (point < 0x7f) return point < 0x20;
+  constexpr std::array<std::uint32_t, 34> kBounds = {
+      0x7f,   0x9f,   0xad,   0xad,   0x34f,  0x34f,  0x61c,   0x61c,   0x115f,  0x1160, 0x17b4, 0x17b5,
+      0x180b, 0x180f, 0x200b, 0x200f, 0x2028, 0x202e, 0x2060,  0x206f,  0x3164,  0x3164, 0xfe00, 0xfe0f,
+      0xfeff, 0xfeff, 0xffa0, 0xffa0, 0xfff0, 0xfffb, 0x1d173, 0x1d17a, 0xe0000, 0xe0fff};    // first, last
+  for (std::size_t i = 0; i < kBounds.size(); i += 2) {
+    if (point >= kBounds[i] && point <= kBounds[i + 1]) return true;
+  }
+  return false;
 }
 
 void append_escaped(std::string& out, unsigned char byte) {
@@ -107,7 +115,7 @@ std::string printable(std::string_view text) {
   walk(
       text,
       [&](std::string_view character, auto point) {
-        if (is_control(point)) {
+        if (is_deceptive(point)) {
           for (const char c : character) append_escaped(out, static_cast<unsigned char>(c));
         } else {
           out += character;

@@ -1,7 +1,8 @@
 // What the commands print: text that a terminal and a parser can bear, tables, JSON, and one way out of the process.
 //
 // Keys are any bytes. What is not UTF-8 is shown as \xNN, here and in every format; in text for people so are control
-// characters, since they would move the cursor. Widths are those of the locale (LC_CTYPE), which main() sets to UTF-8.
+// characters, since they would move the cursor, and what turns the reading round or cannot be seen. Widths are those of
+// the locale (LC_CTYPE), which main() sets to UTF-8.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,7 +21,7 @@ namespace keyrack::command {
 /// The text with every byte that is not UTF-8 as \xNN.
 std::string utf8(std::string_view);
 
-/// The same, control characters too: one line that leaves the terminal alone.
+/// The same, control and invisible characters, too: one line that leaves the terminal alone and reads as it stands.
 std::string printable(std::string_view);
 
 /// How many columns of a terminal printable text takes: two for some characters, none for marks on the one before.
