@@ -127,4 +127,10 @@ class KEYRACK_API Inspector {
 /// have.
 KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view segment_name);
 
+/// The same for a file that is a copy of a segment's, of whichever host and boot. What it shows is as it was then, also
+/// who was alive; the time is the file's, or the latest that is told in it. A copy that was made while others worked
+/// shows each record as it was when its bytes were read, and verify() may find what never was.
+/// Errors: no_segment, permission_denied, incompatible_segment (of another layout), corrupt_segment.
+KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector_of_copy(std::string_view path);
+
 }    // namespace keyrack

@@ -149,6 +149,7 @@ class ShmInspector final : public Inspector {
  public:
   ShmInspector(std::string name, std::shared_ptr<const Segment> segment)
       : name_(std::move(name)), segment_(std::move(segment)) {}
+  ShmInspector(std::string path, const Copy& copy) : name_(std::move(path)), segment_(copy.segment), copy_(copy) {}
 
   Result<Snapshot> snapshot(bool with_idle) const override {
     return guarded([&] { return take(with_idle); });
@@ -161,10 +162,25 @@ class ShmInspector final : public Inspector {
  private:
   Result<Snapshot> take(bool with_idle) const;
   Result<std::optional<LockPicture>> look(std::string_view signature) const;
+  Now now() const;
 
   std::string name_;
   std::shared_ptr<const Segment> segment_;
+  std::optional<Copy> copy_;
 };
+
+/// Of a copy: its file may have kept the time of the segment's own, which is older than what is in it.
+Now ShmInspector::now() const {
+  if (!copy_) return {};
+  const Table table = segment_->table();
+  std::int64_t latest = copy_->copied_ns;
+  for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
+    const Hit hit = table::read_record(table, index);
+    const table::Since since{hit.record->since.load(std::memory_order_relaxed)};
+    if (since.of(hit.head.token())) latest = std::max(latest, table.tick_ns(since.tick()));
+  }
+  return {latest, table.header().created_ns + latest - copy_->created_ns};
+}
 
 void add_sessions(const Table& table, Snapshot& picture) {
   for (std::uint32_t slot = 0, end = table.sessions_used(); slot < end; ++slot) {
@@ -213,7 +229,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   std::map<std::uint32_t, SessionPicture*> by_slot;
   for (SessionPicture& session : picture.sessions) by_slot[session.slot] = &session;
   const std::uint32_t epoch = table.names_epoch();
-  Now now;
+  Now now = this->now();
   std::unordered_map<RecordIndex, std::size_t> lock_at;
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const table::Owner owner{table.record(index).cell.second.load(std::memory_order_relaxed)};
@@ -273,6 +289,11 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   std::sort(picture.waiters.begin(), picture.waiters.end(),
             [](const WaiterPicture& a, const WaiterPicture& b) { return a.waited > b.waited; });
   picture.taken_until = system_clock::now();
+  if (copy_) {
+    picture.taken_from = picture.taken_until = wall(now.wall_ns());
+    // Of another host or boot, for all that is known.
+    for (SessionPicture& session : picture.sessions) session.pid_namespace = 0;
+  }
   return picture;
 }
 
@@ -280,7 +301,7 @@ Result<std::optional<LockPicture>> ShmInspector::look(std::string_view signature
   if (!segment_->is_whole()) table::corrupt(kCutShort);
   const Table table = segment_->table();
   if (!is_text(signature, table.geometry().max_signature)) return make_error_code(Errc::bad_request);
-  Now now;
+  Now now = this->now();
   auto lock = look_up(table, table::Key::lock(signature), now);
   for (std::uint32_t index = 0, end = table.waiters_used(); lock && index < end; ++index) {
     const auto sight = table::see_waiter(table, index);
@@ -447,6 +468,16 @@ Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view se
     auto segment = shm::open_segment_read_only(name);
     if (!segment) return segment.error();
     return std::unique_ptr<Inspector>(std::make_unique<shm::ShmInspector>(name, *segment));
+  } catch (const std::bad_alloc&) {
+    return OpenError{Errc::backend_unavailable, "out of memory"};
+  }
+}
+
+Result<std::unique_ptr<Inspector>, OpenError> open_inspector_of_copy(std::string_view path) {
+  try {
+    auto copy = shm::open_copy_read_only(std::string(path));
+    if (!copy) return copy.error();
+    return std::unique_ptr<Inspector>(std::make_unique<shm::ShmInspector>(std::string(path), *copy));
   } catch (const std::bad_alloc&) {
     return OpenError{Errc::backend_unavailable, "out of memory"};
   }

@@ -20,6 +20,7 @@ namespace {
 struct DumpOptions {
   std::string format;
   Filter filter;
+  ImageFile file;
   std::optional<std::string> sort;
   std::vector<std::string> columns;
   bool held = false, stale = false, waiting = false, all = false;
@@ -239,6 +240,7 @@ auto chosen(const Fields& fields, const std::vector<std::string>& names) {
 
 void write_table(Output& output, Snapshot& snapshot, const DumpOptions& options) {
   output.print("{}, created {}\n", describe(snapshot.segment), iso_time(snapshot.segment.created_at));
+  if (options.file) output.print("{}\n", about_copy(snapshot));
   for_each_kind(snapshot, [&](std::string_view, const auto& records, const auto& fields) {
     auto shown = chosen(fields, options.columns);
     std::erase(shown, nullptr);
@@ -412,10 +414,10 @@ int dump(const CommandLine& line, const DumpOptions& options) {
   }
   if (options.sort && options.format == "openmetrics") return complain(kUsage, "--sort: openmetrics shows no records");
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "dump", status);
+  const auto inspector = open_inspector_of(line, options.file, "dump", status);
   if (!inspector) return status;
   auto snapshot = inspector->snapshot(options.all || options.waiting);
-  if (!snapshot) return fail(line.url, snapshot.error());
+  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
   narrow(*snapshot, options);
   // For people in order; a large segment's records come in none.
   if (table) {
@@ -454,6 +456,7 @@ void add_dump(CommandLine& line) {
                                         "keyrack dump --waiting --sort held_for_ms,desc --filter 'job/*'", line, dump);
   command.add_format(options->format, {"table", "json", "csv", "openmetrics"});
   command.add("--filter", options->filter, "only keys, and names as FAMILY/NAME, that match").type_name("GLOB");
+  add_file(command, options->file);
   command.add_flag("--held", options->held, "only what is held now");
   command.add_flag("--stale", options->stale, "only what the next asker takes: stale and abandoned locks");
   command.add_flag("--waiting", options->waiting, "only locks that somebody waits for; with the others: these, too");

@@ -12,16 +12,19 @@ namespace {
 
 struct StatsOptions {
   std::string format;
+  ImageFile file;
 };
 
-struct VerifyOptions {};
+struct VerifyOptions {
+  ImageFile file;
+};
 
 int stats(const CommandLine& line, const StatsOptions& options) {
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "stats", status);
+  const auto inspector = open_inspector_of(line, options.file, "stats", status);
   if (!inspector) return status;
   const auto snapshot = inspector->snapshot();
-  if (!snapshot) return fail(line.url, snapshot.error());
+  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
 
   std::vector<std::pair<std::string_view, std::uint64_t>> figures = {
       {"slots", snapshot->segment.slots},       {"used", snapshot->segment.used},
@@ -43,9 +46,9 @@ int stats(const CommandLine& line, const StatsOptions& options) {
   return output.finish();
 }
 
-int verify(const CommandLine& line, const VerifyOptions&) {
+int verify(const CommandLine& line, const VerifyOptions& options) {
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "verify", status);
+  const auto inspector = open_inspector_of(line, options.file, "verify", status);
   if (!inspector) return status;
   Output output;
   const std::vector<Finding> findings = inspector->verify();
@@ -55,12 +58,17 @@ int verify(const CommandLine& line, const VerifyOptions&) {
   }
   if (!findings.empty()) {
     output.drain();
+    const std::string broken =
+        findings.size() == 1 ? "an invariant is" : fmt::format("{} invariants are", findings.size());
+    if (options.file) {
+      return complain(kFailure, "{}: {} broken; if others worked while it was copied, it may be the copy",
+                      *options.file, broken);
+    }
     return complain(kFailure, "{}: {} broken; keep a copy if you want to know why, then remove it with keyrack rm",
-                    line.url,
-                    findings.size() == 1 ? "an invariant is" : fmt::format("{} invariants are", findings.size()));
+                    line.url, broken);
   }
   const auto snapshot = inspector->snapshot(true);
-  if (!snapshot) return fail(line.url, snapshot.error());
+  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
   output.print("{} records, {} names, {} sessions: every invariant holds\n", snapshot->locks.size(),
                snapshot->names.size(), snapshot->sessions.size());
   return output.finish();
@@ -73,8 +81,13 @@ void add_health(CommandLine& line) {
     auto [command, options] = add_command("stats", "figures of a segment and what was counted since it was made",
                                           "keyrack stats", line, stats);
     command.add_format(options->format, {"text", "json"});
+    add_file(command, options->file);
   }
-  add_command("verify", "check every invariant of a segment", "keyrack verify --url shm://orders", line, verify);
+  {
+    auto [command, options] =
+        add_command("verify", "check every invariant of a segment", "keyrack verify --url shm://orders", line, verify);
+    add_file(command, options->file);
+  }
 }
 
 }    // namespace keyrack::command

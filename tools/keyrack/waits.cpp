@@ -17,6 +17,7 @@ namespace {
 
 struct WaitsOptions {
   std::string format;
+  ImageFile file;
 };
 
 /// ", pid 12: worker --shard 3".
@@ -205,10 +206,10 @@ class Dot {
 
 int waits(const CommandLine& line, const WaitsOptions& options) {
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "waits", status);
+  const auto inspector = open_inspector_of(line, options.file, "waits", status);
   if (!inspector) return status;
   const auto snapshot = inspector->snapshot();
-  if (!snapshot) return fail(line.url, snapshot.error());
+  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
   const WaitGraph graph = wait_graph(*snapshot);
   const WaitTree tree = tree_of(graph);
   const Processes processes(*snapshot);
@@ -218,6 +219,7 @@ int waits(const CommandLine& line, const WaitsOptions& options) {
   } else if (options.format == "dot") {
     Dot(output, graph, tree, processes).write();
   } else {
+    if (options.file) output.print("{}\n", about_copy(*snapshot));
     write_text(output, graph, tree, processes);
   }
   return output.finish();
@@ -230,6 +232,7 @@ void add_waits(CommandLine& line) {
       add_command("waits", "who waits for whom, as a tree: keys, below each who waits, below him what waits for him",
                   "keyrack waits --format dot | dot -Tsvg -o waits.svg", line, waits);
   command.add_format(options->format, {"text", "dot", "json"});
+  add_file(command, options->file);
 }
 
 }    // namespace keyrack::command

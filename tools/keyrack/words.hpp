@@ -46,4 +46,9 @@ inline std::string describe(const SegmentPicture& segment) {
                      segment.slots, segment.sessions, segment.session_slots, people_bytes(segment.bytes));
 }
 
+/// Of a copied segment: whom it shows as alive may be dead since.
+inline std::string about_copy(const Snapshot& snapshot) {
+  return fmt::format("a copy: times and who was alive are as of {}", iso_time(snapshot.taken_until));
+}
+
 }    // namespace keyrack::command
