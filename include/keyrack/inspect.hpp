@@ -106,7 +106,8 @@ struct Snapshot {
 struct Finding {
   std::string place;     ///< "record 17", "bucket 3", "header"
   std::string what;      ///< what is wrong there
-  std::string remedy;    ///< what to do
+  std::string remedy;    ///< what it does to users, and what to do
+  std::string key;       ///< of the record, a lock's or FAMILY/NAME; empty if there is none, or it cannot be read
 };
 
 /// A read-only view of a live segment. Not safe to use from two threads at once.

@@ -310,6 +310,17 @@ Result<std::optional<LockPicture>> ShmInspector::look(std::string_view signature
   return lock;
 }
 
+// What is broken cannot be put right without knowing what it was: a guess might give a lock to two.
+constexpr const char* kOfAChain =
+    "calls on many keys may fail; stop the processes that use the segment, then `keyrack rm` it";
+constexpr const char* kOfARecord =
+    "calls on this key may fail, or grant it twice; stop the processes that use it, and `keyrack rm` the segment once "
+    "nobody needs its other keys";
+constexpr const char* kOfASession =
+    "what this process holds may count as free, or as held for ever; end it, and `keyrack rm` the segment";
+constexpr const char* kOfAWaiter =
+    "no grant rests on it, but some may be let in late, or out of turn; it goes when its process ends";
+
 /// Checks what must hold at every instant. What is read in two steps is reported only if it is still so after another
 /// look, since others go on working.
 class Verification {
@@ -325,8 +336,14 @@ class Verification {
   }
 
  private:
-  void report(const std::string& place, const std::string& what) {
-    findings_.push_back({place, what, "stop the processes that use the segment, then `keyrack rm` it"});
+  void report(const std::string& place, const std::string& what, const std::string& remedy, std::string key = {}) {
+    findings_.push_back({place, what, remedy, std::move(key)});
+  }
+  std::string key_of(RecordIndex index) const {
+    const auto key = table::read_key(table_, table_.record(index));
+    if (!key) return {};
+    const std::string bytes(key->bytes);
+    return key->kind == table::Kind::name ? bytes + "/" + std::to_string(key->number) : bytes;
   }
   static std::string record_name(RecordIndex index) { return "record " + std::to_string(index); }
 
@@ -337,7 +354,7 @@ class Verification {
         std::vector<RecordIndex> members;
         const std::string wrong = walk_chain(number, members);
         if (!wrong.empty() && tries < 3) continue;    // somebody may be at work in it
-        if (!wrong.empty()) report("bucket " + std::to_string(number), wrong);
+        if (!wrong.empty()) report("bucket " + std::to_string(number), wrong, kOfAChain);
         for (RecordIndex index : members) ++in_chain_[index];
         break;
       }
@@ -375,7 +392,7 @@ class Verification {
       if (wrong.empty()) return;
       if (!hit.still()) tries = 0;
     }
-    report(record_name(index), wrong);
+    report(record_name(index), wrong, kOfARecord, key_of(index));
   }
 
   std::string fault_of(const Hit& hit) {
@@ -425,21 +442,24 @@ class Verification {
   void check_session(std::uint32_t slot) {
     const Life life{table_.life(slot).word.load(std::memory_order_acquire)};
     if ((life.alive() || life.owner_died()) && slot >= table_.sessions_used()) {
-      report("session " + std::to_string(slot), "it is taken, above the high-water mark");
+      report("session " + std::to_string(slot), "it is taken, above the high-water mark", kOfASession);
     }
-    if (life.alive() && life.owner_died()) report("session " + std::to_string(slot), "it is alive and dead at once");
+    if (life.alive() && life.owner_died()) {
+      report("session " + std::to_string(slot), "it is alive and dead at once", kOfASession);
+    }
   }
 
   void check_waiter(std::uint32_t index) {
     const std::string place = "waiter " + std::to_string(index);
     const table::WaiterState state{table_.waiter(index).state.load(std::memory_order_acquire)};
     if (!state.used()) return;
-    if (index >= table_.waiters_used() && state.ready()) report(place, "it is taken, above the high-water mark");
-    if (state.session().slot >= table_.geometry().sessions) report(place, "it belongs to no session");
+    if (index >= table_.waiters_used() && state.ready())
+      report(place, "it is taken, above the high-water mark", kOfAWaiter);
+    if (state.session().slot >= table_.geometry().sessions) report(place, "it belongs to no session", kOfAWaiter);
     const auto sight = table::see_waiter(table_, index);
     if (!sight) return;
-    if (sight->record >= table_.geometry().slots) report(place, "it waits for a record out of range");
-    if (sight->claimant >= table_.layout().claimants) report(place, "its claimant's index is out of range");
+    if (sight->record >= table_.geometry().slots) report(place, "it waits for a record out of range", kOfAWaiter);
+    if (sight->claimant >= table_.layout().claimants) report(place, "its claimant's index is out of range", kOfAWaiter);
   }
 
   const Table table_;
@@ -452,7 +472,7 @@ std::vector<Finding> ShmInspector::verify() const {
     if (!segment_->is_whole()) table::corrupt(kCutShort);
     return Verification(segment_->table()).run();
   } catch (const table::Corruption& corruption) {
-    return {{"segment " + name_, corruption.what, "stop the processes that use it, then `keyrack rm` it"}};
+    return {{"segment " + name_, corruption.what, kOfAChain, {}}};
   }
 }
 

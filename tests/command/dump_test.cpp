@@ -377,7 +377,41 @@ TEST_F(Dump, VerifyFindsNothingInASoundSegment) {
   EXPECT_TRUE(ended.out.ends_with(" sessions: every invariant holds\n")) << ended.out;
 }
 
+/// Puts ~ into each byte of the file where `part` is found, and leaves all else.
+void spoil(const std::filesystem::path& file, const std::string& part) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string all{std::istreambuf_iterator<char>(bytes), {}};
+  for (auto at = all.find(part); at != std::string::npos; at = all.find(part, at + 1)) {
+    bytes.clear();
+    bytes.seekp(static_cast<std::streamoff>(at));
+    bytes << std::string(part.size(), '~');
+  }
+  ASSERT_TRUE(bytes.flush());
+}
+
 TEST_F(Dump, VerifyTellsWhatIsBroken) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  spoil("/dev/shm/" + segment(), "job/leased");    // a key that its tag no longer fits
+  const Ended ended = keyrack({"verify"});
+  EXPECT_EQ(ended.status, 3);
+  EXPECT_TRUE(contains(ended.out, " (~~~~~~~~~~): its tag is not that of its key; calls on this key may fail"));
+  EXPECT_TRUE(ended.out.starts_with("record ")) << ended.out;
+  EXPECT_TRUE(is_one_error_line(ended.err)) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "an invariant is broken")) << ended.err;
+  const Ended as_json = keyrack({"verify", "--format", "json"});
+  EXPECT_EQ(as_json.status, 3);
+  const json report = json::parse(as_json.out);
+  EXPECT_FALSE(report.at("sound"));
+  EXPECT_EQ(report.at("findings").at(0).at("key"), "~~~~~~~~~~");
+  expect_schema("verify", {report}, {{"/sound", "no"}});
+
+  const Ended repair = keyrack({"repair"});    // it does what it can, and says what it cannot
+  EXPECT_EQ(repair.status, 3);
+  EXPECT_TRUE(contains(repair.out, " (~~~~~~~~~~): ")) << repair.out;
+  EXPECT_TRUE(contains(repair.err, "an invariant is broken, and only a guess could repair that")) << repair.err;
+}
+
+TEST_F(Dump, VerifyTellsOfASegmentThatIsHalfGone) {
   ASSERT_NO_FATAL_FAILURE(fill());
   const std::filesystem::path file = "/dev/shm/" + segment();
   const auto size = std::filesystem::file_size(file);
@@ -392,10 +426,30 @@ TEST_F(Dump, VerifyTellsWhatIsBroken) {
   EXPECT_NE(ended.out, "");
   EXPECT_TRUE(is_one_error_line(ended.err));
   EXPECT_TRUE(contains(ended.err, "broken")) << ended.err;
-  for (const std::string command : {"dump", "stats", "ls"}) {    // they show what can be shown, or say why not
+  for (const std::string command : {"dump", "stats", "ls", "repair"}) {    // what can be done, or why it cannot
     const int status = keyrack({command}).status;
     EXPECT_TRUE(status == 0 || status == 3) << command << " ends with " << status;
   }
+}
+
+TEST_F(Dump, RepairClearsUpAfterTheDead) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  Process victim = start({"hold", "gpu"});
+  ASSERT_TRUE(eventually([&] { return victim.out() == "0\n"; })) << victim.err();
+  victim.signal(SIGKILL);
+  ASSERT_EQ(victim.wait(), 128 + SIGKILL);
+  const auto dead = [&] {
+    const json all = keyrack_json({"dump"});
+    return std::count_if(all.at("sessions").begin(), all.at("sessions").end(),
+                         [](const json& session) { return !session.at("alive").get<bool>(); });
+  };
+  ASSERT_EQ(dead(), 1);
+  const Ended repair = keyrack({"repair"});
+  EXPECT_EQ(repair.status, 0) << repair.err;
+  EXPECT_TRUE(contains(repair.out, "(pid " + std::to_string(victim.pid()) + ", keyrack) has died: what it left "));
+  EXPECT_EQ(dead(), 0);
+  EXPECT_EQ(keyrack({"repair"}).out, "nobody has died without being cleared up after\n");
+  EXPECT_EQ(keyrack_json({"verify"}), json::parse(R"({"sound": true, "findings": []})"));
 }
 
 }    // namespace

@@ -8,8 +8,8 @@ namespace keyrack::command_test {
 namespace {
 
 const std::vector<std::string> kCommands = {
-    "run",  "lock", "unlock", "check", "hold",  "acquire", "try-acquire", "keep-alive", "release", "list",    "reset",
-    "dump", "top",  "waits",  "watch", "stats", "verify",  "create",      "ls",         "rm",      "backends"};
+    "run",  "lock", "unlock", "check", "hold",  "acquire", "try-acquire", "keep-alive", "release", "list", "reset",
+    "dump", "top",  "waits",  "watch", "stats", "verify",  "repair",      "create",     "ls",      "rm",   "backends"};
 
 class Usage : public CommandTest {};
 
