@@ -45,7 +45,8 @@ void expect_schema(const std::string& command, const std::vector<json>& document
   }
   for (const Variant& variant : variants) all.push_back(variant.document);
 
-  Process validator({KEYRACK_PYTHON, KEYRACK_VALIDATE, KEYRACK_SCHEMAS "/" + command + ".schema.json"}, {});
+  Process validator(
+      {KEYRACK_PYTHON, KEYRACK_COMMAND_TESTS "/validate.py", KEYRACK_SCHEMAS "/" + command + ".schema.json"}, {});
   validator.write(all.dump());
   validator.close_input();
   const int status = validator.wait();
