@@ -346,7 +346,7 @@ Result<Copy, OpenError> open_copy_read_only(const std::string& path) {
   const auto unusable = [&](const std::string& why) { return OpenError{Errc::corrupt_segment, path + " " + why}; };
   Header header;
   std::int64_t changed_ns = 0;
-  auto segment = guarded(path, [&]() -> OpenedSegment {
+  auto segment = guarded_open(path, [&]() -> OpenedSegment {
     const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
     const os::Descriptor fd(os::uninterrupted([&] { return ::open(path.c_str(), flags); }));
     if (!fd) return os::failure("opening " + path);

@@ -3,6 +3,7 @@
 #include "failure.hpp"
 #include "filter.hpp"
 #include "output.hpp"
+#include "page.hpp"
 #include "services.hpp"
 #include "words.hpp"
 
@@ -218,18 +219,18 @@ auto find_field(const auto& fields, std::string_view name) {
 }
 
 /// COLUMN[,desc].
-struct Order {
+struct Sorting {
   std::string column;
   bool descending = false;
 };
-Order parse_order(const std::string& text) {
+Sorting parse_sorting(const std::string& text) {
   constexpr std::string_view kDescending = ",desc";
   if (!text.ends_with(kDescending)) return {text};
   return {text.substr(0, text.size() - kDescending.size()), true};
 }
 
 /// Each kind that has the column; the others stay as they are.
-void sort_by(Snapshot& snapshot, const Order& order) {
+void sort_by(Snapshot& snapshot, const Sorting& order) {
   for_each_kind(snapshot, [&](std::string_view, auto& records, const auto& fields) {
     const auto* by = find_field(fields, order.column);
     if (by == nullptr) return;
@@ -247,26 +248,45 @@ auto chosen(const Fields& fields, const std::vector<std::string>& names) {
   return found;
 }
 
+/// The first records, with the chosen columns of their kind, or all; nothing if the kind has none of them.
+template <class Records, class Fields>
+std::optional<Table> table_of(const Records& records, const Fields& fields, const std::vector<std::string>& names,
+                              std::size_t most) {
+  auto shown = chosen(fields, names);
+  std::erase(shown, nullptr);
+  if (names.empty()) {
+    for (const auto& one : fields) shown.push_back(&one);
+  }
+  if (shown.empty()) return {};
+  std::vector<Column> columns;
+  columns.reserve(shown.size());
+  for (const auto* one : shown) columns.push_back({one->title, one->right, one->is_text});
+  Table table(std::move(columns));
+  for (std::size_t i = 0; i < std::min(records.size(), most); ++i) {
+    for (const auto* one : shown) one->show(table, records[i]);
+  }
+  return table;
+}
+
 void write_table(Output& output, Snapshot& snapshot, const DumpOptions& options) {
   output.print("{}, created {}\n", describe(snapshot.segment), iso_time(snapshot.segment.created_at));
   if (options.file) output.print("{}\n", about_copy(snapshot));
   for_each_kind(snapshot, [&](std::string_view, const auto& records, const auto& fields) {
-    auto shown = chosen(fields, options.columns);
-    std::erase(shown, nullptr);
-    if (options.columns.empty()) {
-      for (const auto& one : fields) shown.push_back(&one);
-    }
-    if (records.empty() || shown.empty()) return;
-    std::vector<Column> columns;
-    columns.reserve(shown.size());
-    for (const auto* one : shown) columns.push_back({one->title, one->right, one->is_text});
-    Table table(std::move(columns));
-    for (const auto& record : records) {
-      for (const auto* one : shown) one->show(table, record);
-    }
+    const auto table = table_of(records, fields, options.columns, records.size());
+    if (!table || table->empty()) return;
     output.print("\n");
-    table.write(output);
+    table->write(output);
   });
+}
+
+void write_html(Output& output, Snapshot& snapshot, const Occupancy& occupancy, const DumpOptions& options) {
+  constexpr std::size_t kMost = 2'000;    // of each kind: a browser can bear them
+  std::vector<PageTable> tables;
+  for_each_kind(snapshot, [&](std::string_view kind, const auto& records, const auto& fields) {
+    tables.push_back({fmt::format("{}s", kind), *table_of(records, fields, {}, kMost), std::min(records.size(), kMost),
+                      records.size()});
+  });
+  write_page(output, snapshot, occupancy, tables, options.file.has_value());
 }
 
 void write_json(Output& output, const Snapshot& snapshot) {
@@ -453,15 +473,21 @@ int dump(const CommandLine& line, const DumpOptions& options) {
   int status = kDone;
   const auto inspector = open_inspector_of(line, options.file, "dump", status);
   if (!inspector) return status;
-  auto snapshot = inspector->snapshot(options.all || options.waiting);
+  const bool html = options.format == "html";
+  auto snapshot = inspector->snapshot(options.all || options.waiting || html);
   if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  const Occupancy occupancy(*snapshot);
+  if (html && !options.all) {
+    std::erase_if(snapshot->locks,
+                  [](const LockPicture& lock) { return lock.state == LockState::idle && lock.waiters == 0; });
+  }
   narrow(*snapshot, options);
   // For people in order; a large segment's records come in none.
-  if (table) {
+  if (table || html) {
     std::sort(snapshot->locks.begin(), snapshot->locks.end(),
               [](const LockPicture& a, const LockPicture& b) { return a.signature < b.signature; });
   }
-  if (options.sort) sort_by(*snapshot, parse_order(*options.sort));
+  if (options.sort) sort_by(*snapshot, parse_sorting(*options.sort));
   Output output;
   if (options.format == "json") {
     write_json(output, *snapshot);
@@ -469,6 +495,8 @@ int dump(const CommandLine& line, const DumpOptions& options) {
     write_csv(output, *snapshot, options);
   } else if (options.format == "openmetrics") {
     write_openmetrics(output, *snapshot);
+  } else if (html) {
+    write_html(output, *snapshot, occupancy, options);
   } else {
     write_table(output, *snapshot, options);
   }
@@ -482,7 +510,7 @@ std::string fault_of_column(const std::string& name) {
 }
 
 std::string fault_of_order(const std::string& text) {
-  const std::string column = parse_order(text).column;
+  const std::string column = parse_sorting(text).column;
   return column == kKind ? "by kind it is in order anyway" : fault_of_column(column);
 }
 
@@ -491,7 +519,7 @@ std::string fault_of_order(const std::string& text) {
 void add_dump(CommandLine& line) {
   auto [command, options] = add_command("dump", "every record of a segment, without disturbing anyone",
                                         "keyrack dump --waiting --sort held_for_ms,desc --filter 'job/*'", line, dump);
-  command.add_format(options->format, {"table", "json", "csv", "openmetrics"});
+  command.add_format(options->format, {"table", "json", "csv", "openmetrics", "html"});
   command.add("--filter", options->filter, "only keys, and names as FAMILY/NAME, that match").type_name("GLOB");
   add_file(command, options->file);
   command.add_flag("--held", options->held, "only what is held now");

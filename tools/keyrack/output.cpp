@@ -125,6 +125,32 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string markup(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
 std::size_t width_of(std::string_view text) {
   if (std::all_of(text.begin(), text.end(), is_harmless)) return text.size();
   std::size_t width = 0;
@@ -282,6 +308,38 @@ void Table::write(Output& output) const {
     rest.remove_prefix(cells_[i].bytes);
     output.drain_if_large();
   }
+}
+
+void Table::write_html(Output& output) const {
+  const auto name = [](Colour colour) {
+    switch (colour) {
+      case Colour::green:
+        return " green";
+      case Colour::yellow:
+        return " yellow";
+      case Colour::red:
+        return " red";
+      case Colour::plain:
+      case Colour::bold:
+        break;
+    }
+    return "";
+  };
+  output.print("<table>\n<tr>");
+  for (const Column& column : columns_) {
+    output.print("<th{}>{}", column.right ? " class=right" : "", markup(column.title));
+  }
+  std::string_view rest = text_;
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    const std::size_t column = i % columns_.size();
+    const std::string_view text = rest.substr(0, cells_[i].bytes);
+    if (column == 0) output.print("\n<tr>");
+    output.print("<td class=\"{}{}\">{}", columns_[column].right ? "right" : "left", name(cells_[i].colour),
+                 markup(text));
+    rest.remove_prefix(text.size());
+    output.drain_if_large();
+  }
+  output.print("\n</table>\n");
 }
 
 void Json::separate() {

@@ -24,6 +24,9 @@ std::string utf8(std::string_view);
 /// The same, control and invisible characters, too: one line that leaves the terminal alone and reads as it stands.
 std::string printable(std::string_view);
 
+/// Printable text within HTML, also between quotes.
+std::string markup(std::string_view);
+
 /// How many columns of a terminal printable text takes: two for some characters, none for marks on the one before.
 std::size_t width_of(std::string_view);
 /// The text, or its beginning and an ellipsis, in so many columns at most.
@@ -97,6 +100,8 @@ class Table {
   }
   bool empty() const { return cells_.empty(); }
   void write(Output&) const;
+  /// As HTML, each cell whole; colours are classes.
+  void write_html(Output&) const;
 
  private:
   struct Cell {
