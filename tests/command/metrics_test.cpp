@@ -62,6 +62,7 @@ TEST_F(Metrics, AreReadByAStrictParser) {
   EXPECT_EQ(found.at("keyrack_slots"), "gauge");
   EXPECT_EQ(found.at("keyrack_locks"), "gauge");
   EXPECT_EQ(found.at("keyrack_inserts_total"), "counter");
+  EXPECT_EQ(found.at("keyrack_waiting_seconds_bucket"), "histogram");
 
   // It must see what is not as it should be.
   const auto without = [&](const std::string& part, const std::string& other) {
@@ -81,7 +82,10 @@ TEST_F(Metrics, ForTheTextfileCollectorAreInTheOlderFormat) {
   EXPECT_TRUE(contains(text, "\nkeyrack_locks{segment=\"" + segment() + "\",state=\"held\"} 1\n")) << text;
   if (has_parser_) {
     for (const auto& [name, type] : types("classic", text)) {
-      EXPECT_EQ(type, name.ends_with("_total") ? "counter" : "gauge") << name;
+      EXPECT_EQ(type, contains(name, "_seconds_") ? "histogram"
+                      : name.ends_with("_total")  ? "counter"
+                                                  : "gauge")
+          << name;
     }
   }
   ASSERT_EQ(keyrack({"rm", segment()}).status, 0);
