@@ -10,6 +10,7 @@
 #include <keyrack/inspect.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <unordered_map>
 
@@ -44,7 +45,6 @@ using table::Descriptor;
 using table::Hit;
 using table::Life;
 using table::Link;
-using table::Now;
 using table::RecordIndex;
 using table::SessionId;
 using table::Table;
@@ -56,8 +56,22 @@ system_clock::time_point wall(std::int64_t ns) {
 
 milliseconds whole_ms(std::int64_t ns) { return std::chrono::floor<milliseconds>(nanoseconds(ns)); }
 
+/// When a picture was taken, by both clocks; of a copy, those of its host.
+struct Instant {
+  std::int64_t ns, wall_ns;
+};
+
+/// table::standing_of(), which reads the clock of the calls, at the instant of a picture.
+table::Standing standing_at(const Table& table, const Hit& hit, const Descriptor& seen, Instant at) {
+  const bool mortal = hit.owner.deadline() != table::kNever;
+  const table::Tick tick = table.tick(at.ns);
+  if (mortal && tick >= table::gone_at(hit, seen.terms)) return table::Standing::unheld;
+  if (seen.terms.rank.process_bound() && !alive(table, seen.session())) return table::Standing::abandoned;
+  return mortal && tick >= table::lease_end(hit, seen.terms) ? table::Standing::stale : table::Standing::held;
+}
+
 /// One lock as it was at some instant; empty if the record is none, or changed while it was read.
-std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Now& now) {
+std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Instant at) {
   const auto key = table::read_key(table, *hit.record);
   LockPicture lock;
   lock.record = hit.index;
@@ -74,7 +88,7 @@ std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Now& n
   lock.signature = key->bytes;
   lock.state = LockState::idle;
   if (!holder) return lock;
-  switch (table::standing_of(table, hit, *holder, now)) {
+  switch (standing_at(table, hit, *holder, at)) {
     case table::Standing::unheld:
       lock.signee.clear();
       return lock;    // past its time to live: as if unlocked
@@ -93,9 +107,9 @@ std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Now& n
   lock.pid = holder->pid;
   if (table::alive(table, holder->session())) lock.session = holder->session().slot;
   if (since.of(hit.head.token()))
-    lock.held_for = std::max(milliseconds(0), whole_ms(now.ns() - table.tick_ns(since.tick())));
+    lock.held_for = std::max(milliseconds(0), whole_ms(at.ns - table.tick_ns(since.tick())));
   if (const table::Tick end = table::lease_end(hit, holder->terms); end != table::kNever) {
-    lock.expires_in = whole_ms(table.tick_ns(end) - now.ns());
+    lock.expires_in = whole_ms(table.tick_ns(end) - at.ns);
   }
   if (const table::Tick end = hit.owner.deadline(); end != table::kNever) {
     lock.deadline = std::chrono::steady_clock::time_point(nanoseconds(table.tick_ns(end)));
@@ -116,7 +130,7 @@ auto see(const Table& table, RecordIndex index, See&& look) -> decltype(look(std
 
 /// Finds a lock as find() does, but writes nothing: what is being taken out is passed by. That a key was met is certain
 /// by its cell; that it was not, only if nobody was at work in the chain, so that it is looked for again then.
-std::optional<LockPicture> look_up(const Table& table, const table::Key& key, Now& now) {
+std::optional<LockPicture> look_up(const Table& table, const table::Key& key, Instant at) {
   for (int tries = 0; tries < 1000; ++tries) {
     const table::Word* from = &table.bucket(key.tag.hash()).link;
     bool busy = false;
@@ -127,7 +141,7 @@ std::optional<LockPicture> look_up(const Table& table, const table::Key& key, No
       const Link next{record.next.load(std::memory_order_acquire)};
       const Hit hit = table::read_record(table, link.record());
       if ((hit.owner.is_claimant() || hit.owner.is_idle()) && table::holds_key(record, key)) {
-        if (auto lock = picture_of(table, hit, now)) return lock;
+        if (auto lock = picture_of(table, hit, at)) return lock;
         busy = true;
       }
       busy = busy || next.marked();
@@ -162,7 +176,7 @@ class ShmInspector final : public Inspector {
  private:
   Result<Snapshot> take(bool with_idle) const;
   Result<std::optional<LockPicture>> look(std::string_view signature) const;
-  Now now() const;
+  Instant now() const;
 
   std::string name_;
   std::shared_ptr<const Segment> segment_;
@@ -189,12 +203,14 @@ constexpr std::array<std::uint64_t Counters::*, table::kCounters> kCounterMember
 void add(Histogram& sum, const table::TimesHistogram& counted) {
   static_assert(std::tuple_size_v<decltype(sum.counts)> == table::kTimes);
   for (unsigned i = 0; i < table::kTimes; ++i) sum.counts[i] += counted.times[i].load(std::memory_order_relaxed);
-  sum.sum += std::chrono::microseconds(counted.sum_us.load(std::memory_order_relaxed));
+  // Any bits may stand there.
+  const std::uint64_t us = static_cast<std::uint64_t>(sum.sum.count()) + counted.sum_us.load(std::memory_order_relaxed);
+  sum.sum = std::chrono::microseconds(us & std::numeric_limits<std::int64_t>::max());
 }
 
 /// Of a copy: its file may have kept the time of the segment's own, which is older than what is in it.
-Now ShmInspector::now() const {
-  if (!copy_) return {};
+Instant ShmInspector::now() const {
+  if (!copy_) return {os::monotonic_ns(), os::wall_ns()};
   const Table table = segment_->table();
   std::int64_t latest = copy_->copied_ns;
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
@@ -240,7 +256,8 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   const Table table = segment_->table();
   const table::Header& header = table.header();
   Snapshot picture;
-  picture.taken_from = system_clock::now();
+  const Instant at = now();
+  picture.taken_from = wall(at.wall_ns);
   picture.segment = {name_,
                      header.layout_version,
                      table.geometry().slots,
@@ -257,7 +274,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   std::map<std::uint32_t, SessionPicture*> by_slot;
   for (SessionPicture& session : picture.sessions) by_slot[session.slot] = &session;
   const std::uint32_t epoch = table.names_epoch();
-  Now now = this->now();
+  table::Now other;    // what see_name() says by it is said anew, for the instant of the picture
   std::unordered_map<RecordIndex, std::size_t> lock_at;
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const table::Owner owner{table.record(index).cell.second.load(std::memory_order_relaxed)};
@@ -265,7 +282,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     ++picture.segment.used;
     const Tag tag{table.record(index).tag.load(std::memory_order_relaxed)};
     if (tag.kind() == table::Kind::lock) {
-      auto lock = see(table, index, [&](const Hit& hit) { return picture_of(table, hit, now); });
+      auto lock = see(table, index, [&](const Hit& hit) { return picture_of(table, hit, at); });
       if (!lock || (lock->state == LockState::idle && !with_idle)) continue;
       if (lock->process_bound && lock->state == LockState::held && lock->session && by_slot.contains(*lock->session))
         ++by_slot[*lock->session]->locks_held;
@@ -274,8 +291,10 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     } else if (tag.kind() == table::Kind::name) {
       std::optional<SessionId> session;
       auto name = see(table, index, [&](const Hit& hit) {
-        auto seen = table::see_name(table, hit, epoch, {}, now);
-        if (seen && seen->process_bound) {
+        auto seen = table::see_name(table, hit, epoch, {}, other);
+        if (!seen || seen->free) return seen;
+        seen->updated_ns = std::max(seen->created_ns, at.wall_ns - (at.ns - table.tick_ns(hit.owner.deadline())));
+        if (seen->process_bound) {
           session = table::describe(table, hit.owner.claimant_index()).session();
           if (!hit.still()) return std::optional<table::NameSeen>{};
         }
@@ -302,13 +321,13 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
                          who.terms.rank.level(),
                          who.pid,
                          sight->state.session().slot,
-                         whole_ms(now.ns() - sight->since_ns)};
+                         whole_ms(at.ns - sight->since_ns)};
     if (const auto again = table::see_waiter(table, index); !again || !(again->state == sight->state)) continue;
     if (const auto lock = lock_at.find(sight->record); lock != lock_at.end()) {
       ++picture.locks[lock->second].waiters;
       waiter.signature = picture.locks[lock->second].signature;
     } else {    // idle, and left out: its turn has come
-      const auto idle = see(table, sight->record, [&](const Hit& hit) { return picture_of(table, hit, now); });
+      const auto idle = see(table, sight->record, [&](const Hit& hit) { return picture_of(table, hit, at); });
       if (idle) waiter.signature = idle->signature;
     }
     waiter.waited = std::max(waiter.waited, milliseconds(0));
@@ -318,7 +337,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
             [](const WaiterPicture& a, const WaiterPicture& b) { return a.waited > b.waited; });
   picture.taken_until = system_clock::now();
   if (copy_) {
-    picture.taken_from = picture.taken_until = wall(now.wall_ns());
+    picture.taken_until = picture.taken_from;
     // Of another host or boot, for all that is known.
     for (SessionPicture& session : picture.sessions) session.pid_namespace = 0;
   }
@@ -329,8 +348,7 @@ Result<std::optional<LockPicture>> ShmInspector::look(std::string_view signature
   if (!segment_->is_whole()) table::corrupt(kCutShort);
   const Table table = segment_->table();
   if (!is_text(signature, table.geometry().max_signature)) return make_error_code(Errc::bad_request);
-  Now now = this->now();
-  auto lock = look_up(table, table::Key::lock(signature), now);
+  auto lock = look_up(table, table::Key::lock(signature), now());
   for (std::uint32_t index = 0, end = table.waiters_used(); lock && index < end; ++index) {
     const auto sight = table::see_waiter(table, index);
     if (sight && sight->record == lock->record) ++lock->waiters;

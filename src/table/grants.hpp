@@ -13,8 +13,6 @@ namespace keyrack::table {
 /// Reads the clock when it is first needed, and only then: it is the dearest single step of a call.
 class Now {
  public:
-  Now() = default;
-  Now(std::int64_t ns, std::int64_t wall_ns) : ns_(ns), wall_ns_(wall_ns) {}    // of a segment that stands still
   std::int64_t ns() {
     if (ns_ == 0) ns_ = os::monotonic_ns();
     return ns_;
@@ -22,10 +20,9 @@ class Now {
   Tick tick(const Table& table) { return table.tick(ns()); }
   /// Some milliseconds off unless the clock has been read: cheap, for people.
   std::int64_t about_ns() const { return ns_ != 0 ? ns_ : os::monotonic_coarse_ns(); }
-  std::int64_t wall_ns() const { return wall_ns_ != 0 ? wall_ns_ : os::wall_ns(); }
 
  private:
-  std::int64_t ns_ = 0, wall_ns_ = 0;
+  std::int64_t ns_ = 0;
 };
 
 /// Whose grant stands in the cell; nobody's if there is none.

@@ -500,7 +500,7 @@ std::optional<NameSeen> see_name(const Table& table, const Hit& hit, std::uint32
   if (seen.free) return seen;
   seen.process_bound = holder.terms.rank.process_bound();
   seen.pid = holder.pid;
-  seen.updated_ns = now.wall_ns() - (now.ns() - table.tick_ns(hit.owner.deadline()));
+  seen.updated_ns = os::wall_ns() - (now.ns() - table.tick_ns(hit.owner.deadline()));
   seen.updated_ns = std::max(seen.updated_ns, created_ns);    // a tick is coarser than the wall clock
   return seen;
 }
