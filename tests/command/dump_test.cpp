@@ -371,6 +371,7 @@ TEST_F(Dump, StatsCount) {
   const auto figures = keyrack_json({"stats"});
   EXPECT_EQ(figures.at("slots"), 100);
   EXPECT_GE(figures.at("inserts"), 5);
+  expect_schema("stats", {figures}, {{"/slots", -1}, {"/waiting_us/counts/3", "many"}});
   const Ended text = keyrack({"stats"});
   for (const auto& [name, value] : figures.items()) {
     EXPECT_TRUE(contains("\n" + text.out, "\n" + name + (value.is_object() ? "_p99 " : " "))) << name;

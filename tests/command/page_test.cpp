@@ -137,7 +137,7 @@ TEST_F(Page, InABrowser) {
   SKIP_WITHOUT_BROWSER(found);
   EXPECT_EQ(found.at("title"), "keyrack: " + segment());
   EXPECT_EQ(found.at("sections"),
-            json({"occupancy", "waits", "locks", "names", "waiters", "sessions", "families", "counters"}));
+            json({"occupancy", "waits", "families", "locks", "names", "waiters", "sessions", "counters"}));
   EXPECT_EQ(found.at("locks"), json({kHostile, "job/42", "stale"}));
   EXPECT_EQ(found.at("signees"), json({"<b>anna</b>", "worker-7", "worker-8"}));
   EXPECT_EQ(found.at("sessions"), 2) << "those who wait";

@@ -266,7 +266,7 @@ TEST_F(Top, RestoresTheTerminalAfterAnException) {
     top.type("/" + filter + "\r");
     EXPECT_NE(top.wait(), 0);
     EXPECT_TRUE(is_as_before(top));
-    const bool is_told = contains(top.screen(), "keyrack: std::bad_alloc");
+    const bool is_told = contains(top.screen(), "keyrack: out of memory; ");
     EXPECT_EQ(is_told, filter == "caught") << top.screen();
   }
 }

@@ -122,6 +122,16 @@ TEST_F(Usage, CommandsForSegmentsRefuseOtherProtocolsByName) {
   }
 }
 
+TEST_F(Usage, MemoryThatRunsOutIsAFailure) {
+  ASSERT_EQ(keyrack({"lock", "a", "--signee", "me"}).status, 0);
+  Process process({"env", "LD_PRELOAD=" KEYRACK_THROWING_FNMATCH, "ASAN_OPTIONS=verify_asan_link_order=0",
+                   KEYRACK_COMMAND, "dump", "--filter", "a"},
+                  url());
+  EXPECT_EQ(process.wait(), 3);
+  EXPECT_TRUE(is_one_error_line(process.err()));
+  EXPECT_TRUE(contains(process.err(), "out of memory; ")) << process.err();
+}
+
 TEST_F(Usage, OutputThatCannotBeWrittenIsAFailure) {
   Process process({"sh", "-c", R"("$1" backends > /dev/full)", "sh", KEYRACK_COMMAND}, url());
   EXPECT_EQ(process.wait(), 3);

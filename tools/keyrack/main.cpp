@@ -9,6 +9,7 @@
 #include <clocale>
 #include <csignal>
 #include <exception>
+#include <new>
 #include <string_view>
 
 namespace keyrack::command {
@@ -31,6 +32,8 @@ int main(int argc, char** argv) {
   try {
     return run_command_line({argv + std::min(argc, 1), argv + argc}, {add_run, add_locks, add_names, add_dump, add_top,
                                                                       add_waits, add_watch, add_health, add_segments});
+  } catch (const std::bad_alloc&) {
+    return complain(kFailure, "out of memory; end what needs it, or raise the limit that ulimit -a shows");
   } catch (const std::exception& error) {
     return complain(kFailure, "{}", error.what());
   }

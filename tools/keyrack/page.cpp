@@ -28,6 +28,7 @@ constexpr std::string_view kHead = R"(<meta charset="utf-8">
 body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
   padding: 1rem; max-width: 80rem; }
 h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+h2::first-letter { text-transform: uppercase; }
 p { margin: .3rem 0; color: var(--faint); } section > div { overflow-x: auto; }
 table { border-collapse: collapse; min-width: 100%; } th, td { padding: .2rem .6rem; text-align: left;
   border-bottom: 1px solid var(--line); white-space: nowrap; } th { font-size: .75rem; color: var(--faint); }
@@ -124,7 +125,7 @@ class GraphDrawing {
   }
 
  private:
-  static constexpr std::size_t kRow = 44, kHeight = 34, kWidth = 300, kIndent = 60;
+  static constexpr std::size_t kRow = 44, kHeight = 34, kWidth = 460, kIndent = 60;
 
   void node(std::size_t row) {
     const TreeLine& line = tree_.lines[row];
@@ -161,7 +162,7 @@ class GraphDrawing {
 
   void box(std::size_t x, std::size_t y, std::string_view style, std::size_t round, std::string_view name,
            const std::string& more) {
-    constexpr std::size_t kLetters = 38, kSmallLetters = 45;
+    constexpr std::size_t kLetters = 60, kSmallLetters = 72;
     output_.print(
         "<g><title>{0}: {1}</title><rect class=\"{2}\" x=\"{3}\" y=\"{4}\" width=\"{5}\" height=\"{6}\" rx=\"{7}\"/>",
         markup(name), markup(more), style, x, y, kWidth, kHeight, round);
@@ -317,8 +318,8 @@ void write_page(Output& output, const Snapshot& snapshot, const Occupancy& occup
                is_copy ? " <b>A copy: times and who was alive are as of then.</b>" : "");
   write_occupancy(output, snapshot, occupancy);
   write_waits(output, snapshot);
-  for (const PageTable& records : tables) write_records(output, records);
   write_families(output, snapshot);
+  for (const PageTable& records : tables) write_records(output, records);
   write_counters(output, snapshot);
   write(output, "</body>\n</html>\n");
 }
