@@ -371,7 +371,7 @@ constexpr const char* kOfAWaiter =
 /// look, since others go on working.
 class Verification {
  public:
-  explicit Verification(const Table& table) : table_(table), in_chain_(table.geometry().slots) {}
+  explicit Verification(const Table& table) : table_(table), met_(table.geometry().slots) {}
 
   std::vector<Finding> run() {
     walk_chains();
@@ -391,23 +391,29 @@ class Verification {
     const std::string bytes(key->bytes);
     return key->kind == table::Kind::name ? bytes + "/" + std::to_string(key->number) : bytes;
   }
+  /// A record in a chain. One that goes to another chain gets a higher token on the way.
+  struct Member {
+    RecordIndex index;
+    std::uint64_t life;    // its token, and 1
+  };
+
   static std::string record_name(RecordIndex index) { return "record " + std::to_string(index); }
 
   /// Every chain ends, its links point to records, and these belong into the bucket.
   void walk_chains() {
     for (std::uint32_t number = 0; number < table_.layout().buckets; ++number) {
       for (int tries = 0;; ++tries) {
-        std::vector<RecordIndex> members;
+        std::vector<Member> members;
         const std::string wrong = walk_chain(number, members);
         if (!wrong.empty() && tries < 3) continue;    // somebody may be at work in it
         if (!wrong.empty()) report("bucket " + std::to_string(number), wrong, kOfAChain);
-        for (RecordIndex index : members) ++in_chain_[index];
+        for (const Member& member : members) met_[member.index] = member.life;
         break;
       }
     }
   }
 
-  std::string walk_chain(std::uint32_t number, std::vector<RecordIndex>& members) {
+  std::string walk_chain(std::uint32_t number, std::vector<Member>& members) {
     members.clear();
     Link link{table_.bucket(number).link.load(std::memory_order_acquire)};
     if (link.marked()) return "its link is marked";
@@ -424,7 +430,9 @@ class Verification {
       if (!hit.owner.is_dead() && (tag.hash() & (table_.layout().buckets - 1)) != number && hit.still()) {
         return record_name(index) + " belongs into another chain";
       }
-      members.push_back(index);
+      const std::uint64_t life = hit.head.token() + 1;
+      if (met_[index] == life && hit.still()) return record_name(index) + " is in another chain, too";
+      members.push_back({index, life});
       link = next;
     }
     return {};
@@ -465,7 +473,6 @@ class Verification {
     if (holder.session().slot >= table_.geometry().sessions && hit.still()) return "its claimant has no such session";
     const std::size_t length = holder.terms.rank.signee_length();
     if (key->kind == table::Kind::lock && length == 0 && hit.still()) return "its claimant has no signee";
-    if (in_chain_[hit.index] > 1) return "it is in more than one chain";
     return {};
   }
 
@@ -509,7 +516,7 @@ class Verification {
   }
 
   const Table table_;
-  std::vector<std::uint32_t> in_chain_;
+  std::vector<std::uint64_t> met_;    // in a chain, in which life; 0: in none
   std::vector<Finding> findings_;
 };
 
