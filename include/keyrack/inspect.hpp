@@ -110,7 +110,7 @@ struct SegmentPicture {
   std::uint32_t session_slots = 0, max_signature = 0, max_signee = 0;
   std::uint64_t bytes = 0;
   std::chrono::system_clock::time_point created_at;
-  std::uint32_t high_water = 0;    ///< the most records that ever were not free at once
+  std::uint32_t high_water = 0;    ///< no more records than these were ever in use
 };
 
 struct Snapshot {

@@ -415,7 +415,7 @@ void write_openmetrics(Output& output, const Snapshot& snapshot) {
   };
   gauge("slots", "Records the segment has room for.", snapshot.segment.slots);
   gauge("slots_used", "Records that are not free.", snapshot.segment.used);
-  gauge("slots_high_water", "The most records that ever were not free at once.", snapshot.segment.high_water);
+  gauge("slots_high_water", "No more records than these were ever in use.", snapshot.segment.high_water);
   gauge("session_slots", "Processes the segment has room for.", snapshot.segment.session_slots);
   gauge("sessions", "Processes that are attached.", snapshot.segment.sessions);
   gauge("waiters", "Calls that wait for a lock.", snapshot.waiters.size());

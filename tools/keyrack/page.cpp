@@ -92,7 +92,7 @@ void write_occupancy(Output& output, const Snapshot& snapshot, const Occupancy& 
   }
   const double high = 1000 * static_cast<double>(snapshot.segment.high_water) / slots;
   output.print(
-      "<path class=\"edge\" d=\"M{0:.2f} 2V36\"/><text class=\"small\" x=\"{0:.2f}\" y=\"45\"{1}>most ever: "
+      "<path class=\"edge\" d=\"M{0:.2f} 2V36\"/><text class=\"small\" x=\"{0:.2f}\" y=\"45\"{1}>ever used: "
       "{2}</text>\n",
       high, high > 800 ? " text-anchor=\"end\"" : "", thousands(snapshot.segment.high_water));
   write(output, "</svg>\n<p>Slots:");
