@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 namespace keyrack::command_test {
 namespace {
@@ -37,9 +38,11 @@ class Page : public CommandTest {
     ASSERT_EQ(keyrack({"unlock", "idle", "--signee", "worker-9"}).status, 0);
     for (int i = 0; i < 3; ++i) ASSERT_EQ(keyrack({"acquire", "stack"}).status, 0);
     ASSERT_EQ(keyrack({"release", "stack", "1"}).status, 0);
-    waiters_.push_back(start({"lock", "job/42", "--signee", "ben", "--wait", "1h"}));
-    waiters_.push_back(start({"lock", kHostile, "--signee", "carl", "--wait", "1h"}));
-    ASSERT_TRUE(eventually([&] { return keyrack_json({"dump"}).at("waiters").size() == 2; }));
+    for (const auto& [key, signee] :
+         {std::pair("job/42", "ben"), std::pair(kHostile.c_str(), "carl")}) {    // longest first
+      waiters_.push_back(start({"lock", key, "--signee", signee, "--wait", "1h"}));
+      ASSERT_TRUE(eventually([&] { return keyrack_json({"dump"}).at("waiters").size() == waiters_.size(); }));
+    }
   }
 
   std::string page(Words options = {}) const {

@@ -10,19 +10,14 @@
 namespace keyrack::command {
 namespace {
 
-struct StatsOptions {
-  std::string format;
-  ImageFile file;
-};
-
-struct VerifyOptions {
+struct LookOptions {
   std::string format;
   ImageFile file;
 };
 
 struct RepairOptions {};
 
-int stats(const CommandLine& line, const StatsOptions& options) {
+int stats(const CommandLine& line, const LookOptions& options) {
   int status = kDone;
   const auto inspector = open_inspector_of(line, options.file, "stats", status);
   if (!inspector) return status;
@@ -85,7 +80,7 @@ std::string count_of(const std::vector<Finding>& findings) {
   return findings.size() == 1 ? "an invariant is broken" : fmt::format("{} invariants are broken", findings.size());
 }
 
-int verify(const CommandLine& line, const VerifyOptions& options) {
+int verify(const CommandLine& line, const LookOptions& options) {
   int status = kDone;
   const auto inspector = open_inspector_of(line, options.file, "verify", status);
   if (!inspector) return status;

@@ -38,9 +38,9 @@ Order order_of(const std::string& name) {
 }
 
 /// Looks at a segment again and again, and at whichever has its name then.
-class Watch {
+class Viewer {
  public:
-  Watch(std::string name, std::unique_ptr<Inspector> inspector)
+  Viewer(std::string name, std::unique_ptr<Inspector> inspector)
       : name_(std::move(name)), inspector_(std::move(inspector)) {}
 
   Result<TopPicture> look() {
@@ -123,7 +123,7 @@ bool obey(int signal, Screen& screen) {
 }
 
 /// Empty once it was asked to end.
-std::error_code show_live(Watch& watch, View view, nanoseconds interval, bool colours) {
+std::error_code show_live(Viewer& viewer, View view, nanoseconds interval, bool colours) {
   const Signals signals({SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH});
   const Events events(signals);
   Screen screen(colours);
@@ -131,7 +131,7 @@ std::error_code show_live(Watch& watch, View view, nanoseconds interval, bool co
   steady_clock::time_point next;
   while (true) {
     if (!view.is_paused && steady_clock::now() >= next) {
-      auto seen = watch.look();
+      auto seen = viewer.look();
       if (!seen) return seen.error();
       picture = *std::move(seen);
       next = steady_clock::now() + interval;
@@ -151,12 +151,12 @@ std::error_code show_live(Watch& watch, View view, nanoseconds interval, bool co
 }
 
 /// One block after the other, so many of them, or until asked to end.
-std::error_code print_blocks(Watch& watch, const Filter& filter, nanoseconds interval, std::uint64_t count,
+std::error_code print_blocks(Viewer& viewer, const Filter& filter, nanoseconds interval, std::uint64_t count,
                              Output& output) {
   const Signals signals;
   const Events events(signals);
   for (std::uint64_t done = 1;; ++done) {
-    const auto picture = watch.look();
+    const auto picture = viewer.look();
     if (!picture) return picture.error();
     for (const Line& line : block_of(*picture, filter)) {
       for (const Span& span : line) output.paint(span.colour, span.text);
@@ -183,14 +183,15 @@ int top(const CommandLine& line, const TopOptions& options) {
   auto inspector = segment ? open_inspector_of(line, "top", status) : nullptr;
   if (!inspector) return status;
 
-  Watch watch(segment->name, std::move(inspector));
+  Viewer viewer(segment->name, std::move(inspector));
   Output output;
   const bool live = !options.batch && Screen::is_there();
   View view;
   view.order = order_of(options.sort);
   view.filter = options.filter;
-  const std::error_code error = live ? show_live(watch, std::move(view), interval, output.has_colours())
-                                     : print_blocks(watch, options.filter, interval, options.batch.value_or(0), output);
+  const std::error_code error = live
+                                    ? show_live(viewer, std::move(view), interval, output.has_colours())
+                                    : print_blocks(viewer, options.filter, interval, options.batch.value_or(0), output);
   if (error) return fail(line.url, error);
   return output.finish();
 }
@@ -205,6 +206,7 @@ void add_top(CommandLine& line) {
   command
       .add("--batch", options->batch,
            "so many pictures as plain text, then end; without a terminal they go on until a signal")
+      .type_name("N")
       .positive();
   command.add("--filter", options->filter, "only keys that match; / changes it").type_name("GLOB");
   command.add("--sort", options->sort, "which locks come first on the screen, else held; s changes it")

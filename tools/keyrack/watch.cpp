@@ -101,7 +101,7 @@ void add_watch(CommandLine& line) {
       "nothing, all but the last of several renewals, and what happened to a key that had no record in between.");
   command.add("KEY", options->key, "the lock's key").required();
   command.add_duration("--interval", options->interval, "time between two looks, else 10ms");
-  command.add("--count", options->count, "end after so many changes").positive();
+  command.add("--count", options->count, "end after so many changes").type_name("N").positive();
   command.add_format(options->format, {"text", "json"});
 }
 
