@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -95,6 +96,12 @@ TEST_F(RegressionTest, ADeadRecordInTwoChains) {
   table().bucket(key.tag.hash() + 1).link = table().bucket(key.tag.hash()).link.load();
   ASSERT_EQ(findings().size(), 1u);
   EXPECT_NE(findings()[0].what.find("is in another chain, too"), std::string::npos) << findings()[0].what;
+}
+
+TEST_F(RegressionTest, ASumOfTimesThatIsNoTime) {
+  const auto locks = open_locks(geometry_);
+  table().counts(0).waiting.sum_us = ~std::uint64_t{0};
+  EXPECT_GE(snapshot().waiting.sum.count(), 0);
 }
 
 TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {
