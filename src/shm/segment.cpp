@@ -211,7 +211,7 @@ Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header&
   return seen;
 }
 
-Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, const std::string& name) {
+Result<void, OpenError> check_layout(const Header& header, std::uint64_t bytes, const std::string& name) {
   if (header.layout_version != table::kLayoutVersion) {
     return OpenError{Errc::incompatible_segment, "segment " + name + " has layout version " +
                                                      std::to_string(header.layout_version) + ", this build has " +
@@ -231,6 +231,11 @@ Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, 
     return OpenError{Errc::corrupt_segment,
                      "segment " + name + " has " + std::to_string(bytes) + " bytes of " + std::to_string(layout.bytes)};
   }
+  return {};
+}
+
+Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, const std::string& name) {
+  if (auto good = check_layout(header, bytes, name); !good) return good;
   if (header.boot_id != os::boot_id()) {
     return OpenError{Errc::incompatible_segment, "segment " + name + " is from before the last boot; remove it"};
   }
@@ -373,6 +378,33 @@ OpenedSegment open_segment_read_only(const std::string& name) {
     if (auto good = check_header(header, bytes, name); !good) return good.error();
     return map(fd.get(), Layout(header.geometry), bip::read_only);
   });
+}
+
+Result<Copy, OpenError> open_copy_read_only(const std::string& path) {
+  const auto unusable = [&](const std::string& why) { return OpenError{Errc::corrupt_segment, path + " " + why}; };
+  Header header;
+  std::int64_t changed_ns = 0;
+  auto segment = guarded_open(path, [&]() -> OpenedSegment {
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    const os::Descriptor fd(os::uninterrupted([&] { return ::open(path.c_str(), flags); }));
+    if (!fd) return os::failure("opening " + path);
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return os::failure("looking at " + path);
+    changed_ns = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    std::uint64_t bytes = 0;
+    const auto state = look_once(fd.get(), path, header, bytes);
+    if (!state || *state == Completeness::unfinished) return unusable("is no copy of a finished segment");
+    if (auto good = check_layout(header, bytes, path); !good) return good.error();
+    return map(fd.get(), Layout(header.geometry), bip::read_only);
+  });
+  if (!segment) return segment.error();
+  // Nothing of it is to be trusted; sums of these are to be numbers.
+  constexpr std::int64_t kLatest = std::int64_t{1} << 61;
+  const auto sane = [](std::int64_t ns) { return ns >= -kBeforeCreation && ns <= kLatest; };
+  if (!sane(header.epoch_ns) || !sane(header.created_ns)) return unusable("was made at a time that makes no sense");
+  const std::int64_t created_ns = header.epoch_ns + kBeforeCreation;
+  const std::int64_t age_ns = std::clamp(changed_ns, header.created_ns, kLatest) - header.created_ns;
+  return Copy{*segment, created_ns, created_ns + age_ns};
 }
 
 }    // namespace keyrack::shm
