@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <unordered_map>
 
 namespace keyrack {
 
@@ -275,7 +274,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   for (SessionPicture& session : picture.sessions) by_slot[session.slot] = &session;
   const std::uint32_t epoch = table.names_epoch();
   table::Now other;    // what see_name() says by it is said anew, for the instant of the picture
-  std::unordered_map<RecordIndex, std::size_t> lock_at;
+  if (with_idle) picture.locks.reserve(table.records_used());
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const table::Owner owner{table.record(index).cell.second.load(std::memory_order_relaxed)};
     if (owner.is_free()) continue;
@@ -286,7 +285,6 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
       if (!lock || (lock->state == LockState::idle && !with_idle)) continue;
       if (lock->process_bound && lock->state == LockState::held && lock->session && by_slot.contains(*lock->session))
         ++by_slot[*lock->session]->locks_held;
-      lock_at[index] = picture.locks.size();
       picture.locks.push_back(std::move(*lock));
     } else if (tag.kind() == table::Kind::name) {
       std::optional<SessionId> session;
@@ -312,6 +310,12 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     return a.name.size() != b.name.size() ? a.name.size() < b.name.size() : a.name < b.name;
   });
 
+  const auto lock_of = [&](RecordIndex record) {    // they are in the order of their records
+    const auto found =
+        std::lower_bound(picture.locks.begin(), picture.locks.end(), record,
+                         [](const LockPicture& lock, RecordIndex wanted) { return lock.record < wanted; });
+    return found != picture.locks.end() && found->record == record ? &*found : nullptr;
+  };
   for (std::uint32_t index = 0, end = table.waiters_used(); index < end; ++index) {
     const auto sight = table::see_waiter(table, index);
     if (!sight) continue;
@@ -323,9 +327,9 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
                          sight->state.session().slot,
                          whole_ms(at.ns - sight->since_ns)};
     if (const auto again = table::see_waiter(table, index); !again || !(again->state == sight->state)) continue;
-    if (const auto lock = lock_at.find(sight->record); lock != lock_at.end()) {
-      ++picture.locks[lock->second].waiters;
-      waiter.signature = picture.locks[lock->second].signature;
+    if (LockPicture* lock = lock_of(sight->record)) {
+      ++lock->waiters;
+      waiter.signature = lock->signature;
     } else {    // idle, and left out: its turn has come
       const auto idle = see(table, sight->record, [&](const Hit& hit) { return picture_of(table, hit, at); });
       if (idle) waiter.signature = idle->signature;
