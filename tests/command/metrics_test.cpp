@@ -88,6 +88,13 @@ TEST_F(Metrics, ForTheTextfileCollectorAreInTheOlderFormat) {
           << name;
     }
   }
+  // Prometheus's own checker, which reads this format only.
+  Process promtool({"sh", "-c", "command -v promtool >/dev/null || exit 77; promtool check metrics"}, url());
+  promtool.write(text);
+  promtool.close_input();
+  const int checked = promtool.wait();
+  EXPECT_TRUE(checked == 0 || checked == 77) << promtool.out() << promtool.err();
+
   ASSERT_EQ(keyrack({"rm", segment()}).status, 0);
   const Ended gone = textfile(segment());
   EXPECT_EQ(gone.status, 3);
