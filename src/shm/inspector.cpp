@@ -60,15 +60,6 @@ struct Instant {
   std::int64_t ns, wall_ns;
 };
 
-/// table::standing_of(), which reads the clock of the calls, at the instant of a picture.
-table::Standing standing_at(const Table& table, const Hit& hit, const Descriptor& seen, Instant at) {
-  const bool mortal = hit.owner.deadline() != table::kNever;
-  const table::Tick tick = table.tick(at.ns);
-  if (mortal && tick >= table::gone_at(hit, seen.terms)) return table::Standing::unheld;
-  if (seen.terms.rank.process_bound() && !alive(table, seen.session())) return table::Standing::abandoned;
-  return mortal && tick >= table::lease_end(hit, seen.terms) ? table::Standing::stale : table::Standing::held;
-}
-
 /// One lock as it was at some instant; empty if the record is none, or changed while it was read.
 std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Instant at) {
   const auto key = table::read_key(table, *hit.record);
@@ -87,7 +78,8 @@ std::optional<LockPicture> picture_of(const Table& table, const Hit& hit, Instan
   lock.signature = key->bytes;
   lock.state = LockState::idle;
   if (!holder) return lock;
-  switch (standing_at(table, hit, *holder, at)) {
+  table::Now now(at.ns);
+  switch (table::standing_of(table, hit, *holder, now)) {
     case table::Standing::unheld:
       lock.signee.clear();
       return lock;    // past its time to live: as if unlocked
@@ -273,7 +265,7 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
   std::map<std::uint32_t, SessionPicture*> by_slot;
   for (SessionPicture& session : picture.sessions) by_slot[session.slot] = &session;
   const std::uint32_t epoch = table.names_epoch();
-  table::Now other;    // what see_name() says by it is said anew, for the instant of the picture
+  table::Now now(at.ns);
   if (with_idle) picture.locks.reserve(table.records_used());
   for (RecordIndex index = 0, end = table.records_used(); index < end; ++index) {
     const table::Owner owner{table.record(index).cell.second.load(std::memory_order_relaxed)};
@@ -289,8 +281,9 @@ Result<Snapshot> ShmInspector::take(bool with_idle) const {
     } else if (tag.kind() == table::Kind::name) {
       std::optional<SessionId> session;
       auto name = see(table, index, [&](const Hit& hit) {
-        auto seen = table::see_name(table, hit, epoch, {}, other);
+        auto seen = table::see_name(table, hit, epoch, {}, now);
         if (!seen || seen->free) return seen;
+        // Anew: the wall clock there is this host's, and later.
         seen->updated_ns = std::max(seen->created_ns, at.wall_ns - (at.ns - table.tick_ns(hit.owner.deadline())));
         if (seen->process_bound) {
           session = table::describe(table, hit.owner.claimant_index()).session();
