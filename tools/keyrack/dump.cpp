@@ -47,8 +47,7 @@ void narrow(Snapshot& snapshot, const DumpOptions& options) {
 }
 
 /// RFC 4180: in quotes where it has to be, quotes doubled.
-std::string csv_field(std::string_view text) {
-  std::string field = utf8(text);
+std::string csv_field(std::string field) {
   if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
   std::string quoted = "\"";
   for (const char c : field) quoted.append(c == '"' ? 2 : 1, c);
@@ -77,12 +76,15 @@ void show(Table& table, const std::optional<Value>& maybe) {
   maybe ? show(table, *maybe) : table.cell("");
 }
 
-void write_field(Output& output, const std::string& text) { output.print("{}", csv_field(text)); }
-void write_field(Output& output, std::string_view word) { output.print("{}", word); }
-void write_field(Output& output, Painted word) { output.print("{}", word.text); }
-void write_field(Output& output, std::integral auto number) { output.print("{}", number); }
-void write_field(Output& output, std::chrono::milliseconds time) { output.print("{}", time.count()); }
-void write_field(Output& output, std::chrono::system_clock::time_point when) { output.print("{}", iso_time(when)); }
+void write_field(Output& output, const std::string& text) { output.write(csv_field(utf8(text))); }
+void write_field(Output& output, std::string_view word) { output.write(word); }
+void write_field(Output& output, Painted word) { output.write(word.text); }
+void write_field(Output& output, std::integral auto number) {
+  const fmt::format_int digits(number);
+  output.write({digits.data(), digits.size()});
+}
+void write_field(Output& output, std::chrono::milliseconds time) { write_field(output, time.count()); }
+void write_field(Output& output, std::chrono::system_clock::time_point when) { output.write(iso_time(when)); }
 template <class Value>
 void write_field(Output& output, const std::optional<Value>& maybe) {
   if (maybe) write_field(output, *maybe);
@@ -239,6 +241,18 @@ void sort_by(Snapshot& snapshot, const Sorting& order) {
   });
 }
 
+/// For people. A large segment's records come in no order.
+void sort_by_key(std::vector<LockPicture>& locks, std::size_t most) {
+  const auto before = [](const LockPicture& a, const LockPicture& b) { return a.signature < b.signature; };
+  if (most < locks.size()) {
+    std::partial_sort(locks.begin(), locks.begin() + static_cast<std::ptrdiff_t>(most), locks.end(), before);
+  } else {
+    std::sort(locks.begin(), locks.end(), before);
+  }
+}
+
+constexpr std::size_t kMostOnPage = 2'000;    // of each kind: a browser can bear them
+
 /// Those of a kind's columns that are asked for, in that order; a null for each that it does not have.
 template <class Fields>
 auto chosen(const Fields& fields, const std::vector<std::string>& names) {
@@ -261,8 +275,9 @@ std::optional<Table> table_of(const Records& records, const Fields& fields, cons
   std::vector<Column> columns;
   columns.reserve(shown.size());
   for (const auto* one : shown) columns.push_back({one->title, one->right, one->is_text});
-  Table table(std::move(columns));
-  for (std::size_t i = 0; i < std::min(records.size(), most); ++i) {
+  const std::size_t rows = std::min(records.size(), most);
+  Table table(std::move(columns), rows);
+  for (std::size_t i = 0; i < rows; ++i) {
     for (const auto* one : shown) one->show(table, records[i]);
   }
   return table;
@@ -280,11 +295,10 @@ void write_table(Output& output, Snapshot& snapshot, const DumpOptions& options)
 }
 
 void write_html(Output& output, Snapshot& snapshot, const Occupancy& occupancy, const DumpOptions& options) {
-  constexpr std::size_t kMost = 2'000;    // of each kind: a browser can bear them
   std::vector<PageTable> tables;
   for_each_kind(snapshot, [&](std::string_view kind, const auto& records, const auto& fields) {
-    tables.push_back({fmt::format("{}s", kind), *table_of(records, fields, {}, kMost), std::min(records.size(), kMost),
-                      records.size()});
+    tables.push_back({fmt::format("{}s", kind), *table_of(records, fields, {}, kMostOnPage),
+                      std::min(records.size(), kMostOnPage), records.size()});
   });
   write_page(output, snapshot, occupancy, tables, options.file.has_value());
 }
@@ -383,11 +397,11 @@ void write_csv(Output& output, Snapshot& snapshot, const DumpOptions& options) {
     if (std::all_of(written.begin(), written.end(), [](const auto* one) { return one == nullptr; })) return;
     for (const auto& record : records) {
       for (std::size_t i = 0; i < written.size(); ++i) {
-        if (i > 0) output.print(",");
-        if (columns[i] == kKind) output.print("{}", kind);
+        if (i > 0) output.write(",");
+        if (columns[i] == kKind) output.write(kind);
         if (written[i] != nullptr) written[i]->write(output, record);
       }
-      output.print("\n");
+      output.write("\n");
       output.drain_if_large();
     }
   });
@@ -482,11 +496,8 @@ int dump(const CommandLine& line, const DumpOptions& options) {
                   [](const LockPicture& lock) { return lock.state == LockState::idle && lock.waiters == 0; });
   }
   narrow(*snapshot, options);
-  // For people in order; a large segment's records come in none.
-  if (table || html) {
-    std::sort(snapshot->locks.begin(), snapshot->locks.end(),
-              [](const LockPicture& a, const LockPicture& b) { return a.signature < b.signature; });
-  }
+  if (table) sort_by_key(snapshot->locks, snapshot->locks.size());
+  if (html) sort_by_key(snapshot->locks, options.sort ? snapshot->locks.size() : kMostOnPage);
   if (options.sort) sort_by(*snapshot, parse_sorting(*options.sort));
   Output output;
   if (options.format == "json") {

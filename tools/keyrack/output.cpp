@@ -59,6 +59,11 @@ void append_escaped(std::string& out, unsigned char byte) {
 /// What neither JSON nor a terminal minds.
 bool is_harmless(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
+/// Nothing to escape in text for people, and as wide as it is long.
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
 /// What the buffer's own append() does, but inlined: a million records are some forty million pieces.
 inline void append(fmt::memory_buffer& out, std::string_view text) {
   const std::size_t size = out.size();
@@ -101,6 +106,7 @@ std::string_view start_of(Colour colour) {
 }    // namespace
 
 std::string utf8(std::string_view text) {
+  if (is_plain(text)) return std::string(text);
   std::string out;
   out.reserve(text.size());
   walk(
@@ -110,6 +116,7 @@ std::string utf8(std::string_view text) {
 }
 
 std::string printable(std::string_view text) {
+  if (is_plain(text)) return std::string(text);
   std::string out;
   out.reserve(text.size());
   walk(
@@ -152,7 +159,7 @@ std::string markup(std::string_view text) {
 }
 
 std::size_t width_of(std::string_view text) {
-  if (std::all_of(text.begin(), text.end(), is_harmless)) return text.size();
+  if (is_plain(text)) return text.size();
   std::size_t width = 0;
   for_each_character(text, [&](std::string_view, std::size_t columns) {
     width += columns;
@@ -225,11 +232,20 @@ std::optional<std::size_t> Output::width() const {
   return size.ws_col;
 }
 
+void Output::write(std::string_view text) { append(text_, text); }
+
+void Output::pad(std::size_t columns) {
+  const std::size_t size = text_.size();
+  text_.resize(size + columns);
+  std::memset(text_.data() + size, ' ', columns);
+}
+
 void Output::paint(Colour colour, std::string_view text) {
   const std::string_view start = colours_ ? start_of(colour) : "";
+  if (start.empty()) return write(text);
   append(text_, start);
   append(text_, text);
-  if (!start.empty()) append(text_, "\033[0m");
+  append(text_, "\033[0m");
 }
 
 void Output::drain() {
@@ -250,17 +266,23 @@ int Output::finish() {
   return complain(kFailure, "cannot write to standard output: {}", std::strerror(error_));
 }
 
-Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
+Table::Table(std::vector<Column> columns, std::size_t rows) : columns_(std::move(columns)) {
+  cells_.reserve(rows * columns_.size());
   for (const Column& column : columns_) widths_.push_back(column.title.size());
 }
 
 void Table::cell(std::string_view content, Colour colour) {
-  const std::string shown = content.empty() ? "-" : printable(content);
-  const std::size_t width = width_of(shown);
-  std::size_t& widest = widths_[cells_.size() % columns_.size()];
-  widest = std::max(widest, width);
-  text_ += shown;
-  cells_.push_back({static_cast<std::uint32_t>(shown.size()), static_cast<std::uint32_t>(width), colour});
+  if (content.empty()) content = "-";
+  std::string escaped;
+  std::size_t width = content.size();
+  if (!is_plain(content)) {
+    content = escaped = printable(content);
+    width = width_of(content);
+  }
+  widths_[next_] = std::max(widths_[next_], width);
+  next_ = next_ + 1 < columns_.size() ? next_ + 1 : 0;
+  text_ += content;
+  cells_.push_back({static_cast<std::uint32_t>(content.size()), static_cast<std::uint32_t>(width), colour});
 }
 
 /// Takes from the widest that may be cut, one by one, until all fit or none has anything to spare.
@@ -294,18 +316,20 @@ void Table::write(Output& output) const {
     }
     const std::size_t padding = widths[column] - width;
     const bool last = column + 1 == columns_.size();
-    if (columns_[column].right) output.print("{:{}}", "", padding);
+    if (columns_[column].right) output.pad(padding);
     output.paint(colour, text);
-    if (!columns_[column].right && !last) output.print("{:{}}", "", padding);
-    output.print("{}", last ? "\n" : "  ");
+    if (!columns_[column].right && !last) output.pad(padding);
+    output.write(last ? "\n" : "  ");
   };
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     write_cell(i, columns_[i].title, columns_[i].title.size(), Colour::bold);
   }
   std::string_view rest = text_;
-  for (std::size_t i = 0; i < cells_.size(); ++i) {
-    write_cell(i % columns_.size(), rest.substr(0, cells_[i].bytes), cells_[i].width, cells_[i].colour);
-    rest.remove_prefix(cells_[i].bytes);
+  std::size_t column = 0;
+  for (const Cell& cell : cells_) {
+    write_cell(column, rest.substr(0, cell.bytes), cell.width, cell.colour);
+    rest.remove_prefix(cell.bytes);
+    column = column + 1 < columns_.size() ? column + 1 : 0;
     output.drain_if_large();
   }
 }

@@ -46,8 +46,6 @@ svg .cycle { stroke: var(--abandoned); stroke-dasharray: 4 2; }
 </style>
 )";
 
-void write(Output& output, std::string_view text) { output.print("{}", text); }
-
 std::string thousands(std::uint64_t number) {
   std::string text = fmt::to_string(number);
   for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, "\u202f");
@@ -59,7 +57,7 @@ void figure(Output& output, std::uint64_t number, std::string_view what) {
 }
 
 void write_occupancy(Output& output, const Snapshot& snapshot, const Occupancy& is) {
-  write(output, "<section id=\"occupancy\"><h2>Occupancy</h2>\n<div class=\"figures\">\n");
+  output.write("<section id=\"occupancy\"><h2>Occupancy</h2>\n<div class=\"figures\">\n");
   figure(output, is.held, "locks held");
   figure(output, is.stale, "stale");
   figure(output, is.abandoned, "abandoned");
@@ -67,7 +65,7 @@ void write_occupancy(Output& output, const Snapshot& snapshot, const Occupancy& 
   figure(output, is.names_held, "names held");
   figure(output, snapshot.segment.sessions, "sessions alive");
   figure(output, is.sessions_dead, "dead, to be cleared up");
-  write(output, "</div>\n");
+  output.write("</div>\n");
 
   struct Part {
     std::string_view style, what;
@@ -80,7 +78,7 @@ void write_occupancy(Output& output, const Snapshot& snapshot, const Occupancy& 
                                       {"idle", "idle", is.idle},
                                       {"free", "never used or free", is.free}}};
   const double slots = std::max(1.0, static_cast<double>(snapshot.segment.slots));
-  write(output, "<svg viewBox=\"0 0 1000 50\" width=\"100%\" role=\"img\" aria-label=\"what the slots hold\">\n");
+  output.write("<svg viewBox=\"0 0 1000 50\" width=\"100%\" role=\"img\" aria-label=\"what the slots hold\">\n");
   double x = 0;
   for (const Part& part : parts) {
     const double width = 1000 * static_cast<double>(part.slots) / slots;
@@ -95,14 +93,14 @@ void write_occupancy(Output& output, const Snapshot& snapshot, const Occupancy& 
       "<path class=\"edge\" d=\"M{0:.2f} 2V36\"/><text class=\"small\" x=\"{0:.2f}\" y=\"45\"{1}>ever used: "
       "{2}</text>\n",
       high, high > 800 ? " text-anchor=\"end\"" : "", thousands(snapshot.segment.high_water));
-  write(output, "</svg>\n<p>Slots:");
+  output.write("</svg>\n<p>Slots:");
   for (const Part& part : parts) {
     output.print(
         " <svg width=\"10\" height=\"10\" style=\"display:inline\"><rect class=\"fill-{}\" width=\"10\" "
         "height=\"10\"/></svg> {} {}",
         part.style, thousands(part.slots), part.what);
   }
-  write(output, "</p></section>\n");
+  output.write("</p></section>\n");
 }
 
 /// The lines of the tree from top to bottom, each as far to the right as it is deep.
@@ -180,14 +178,14 @@ class GraphDrawing {
 };
 
 void write_waits(Output& output, const Snapshot& snapshot) {
-  write(output, "<section id=\"waits\"><h2>Who waits for whom</h2>\n");
+  output.write("<section id=\"waits\"><h2>Who waits for whom</h2>\n");
   const WaitGraph graph = wait_graph(snapshot);
   const WaitTree tree = tree_of(graph);
   if (tree.lines.empty()) {
-    write(output, "<p>Nobody waits.</p>\n");
+    output.write("<p>Nobody waits.</p>\n");
   } else {
     for (const auto& cycle : tree.cycles) {
-      write(output, "<p class=\"red\">Cycle:");
+      output.write("<p class=\"red\">Cycle:");
       for (const std::size_t waiter : cycle)
         output.print(" {} waits for", markup(graph.waiters[waiter].picture.signee));
       output.print(" {}</p>\n", markup(graph.waiters[cycle.front()].picture.signee));
@@ -195,14 +193,14 @@ void write_waits(Output& output, const Snapshot& snapshot) {
     const Processes processes(snapshot);
     GraphDrawing(output, graph, tree, processes).write();
   }
-  write(output, "</section>\n");
+  output.write("</section>\n");
 }
 
 void write_families(Output& output, const Snapshot& snapshot) {
-  write(output, "<section id=\"families\"><h2>Name families</h2>\n");
+  output.write("<section id=\"families\"><h2>Name families</h2>\n");
   std::map<std::string_view, std::vector<const NamePicture*>> families;
   for (const NamePicture& name : snapshot.names) families[name.family].push_back(&name);
-  if (families.empty()) write(output, "<p>No names.</p>\n");
+  if (families.empty()) output.write("<p>No names.</p>\n");
   std::size_t written = 0;
   for (const auto& [family, names] : families) {
     if (++written > kMostFamilies) {
@@ -223,10 +221,10 @@ void write_families(Output& output, const Snapshot& snapshot) {
           name.free ? "free" : "names", i % 64 * 12, i / 64 * 12, markup(name.name),
           name.free ? "free" : fmt::format("held, pid {}", name.pid));
     }
-    write(output, "</svg></div>\n");
+    output.write("</svg></div>\n");
     output.drain_if_large();
   }
-  write(output, "</section>\n");
+  output.write("</section>\n");
 }
 
 void write_histogram(Output& output, const TimesName& times, const Histogram& histogram) {
@@ -250,7 +248,7 @@ void write_histogram(Output& output, const TimesName& times, const Histogram& hi
         i * 28, 82 - height, height, last ? "from" : "below", people(limit), thousands(histogram.counts[i]));
     if (i % 3 == 0) output.print("<text class=\"small\" x=\"{}\" y=\"96\">{}</text>\n", i * 28, people(limit));
   }
-  write(output, "</svg></div>\n");
+  output.write("</svg></div>\n");
 }
 
 void write_counters(Output& output, const Snapshot& snapshot) {
@@ -259,25 +257,25 @@ void write_counters(Output& output, const Snapshot& snapshot) {
     output.print("<tr><td>{}<td class=\"right\">{}<td>{}\n", counter.name, thousands(snapshot.counters.*counter.value),
                  counter.help);
   }
-  write(output, "</table></div>\n");
+  output.write("</table></div>\n");
   for (const TimesName& times : kTimes) write_histogram(output, times, snapshot.*times.times);
-  write(output, "</section>\n");
+  output.write("</section>\n");
 }
 
 void write_records(Output& output, const PageTable& records) {
   output.print("<section id=\"{0}\"><h2>{0}</h2>\n", records.title);
   if (records.shown == 0) {
-    write(output, "<p>None.</p>\n");
+    output.write("<p>None.</p>\n");
   } else {
-    write(output, "<div>");
+    output.write("<div>");
     records.table.write_html(output);
-    write(output, "</div>\n");
+    output.write("</div>\n");
   }
   if (records.shown < records.all) {
     output.print("<p>And {} more: --filter chooses, --format csv has all.</p>\n",
                  thousands(records.all - records.shown));
   }
-  write(output, "</section>\n");
+  output.write("</section>\n");
 }
 
 }    // namespace
@@ -309,8 +307,8 @@ Occupancy::Occupancy(const Snapshot& snapshot) {
 void write_page(Output& output, const Snapshot& snapshot, const Occupancy& occupancy,
                 const std::vector<PageTable>& tables, bool is_copy) {
   const SegmentPicture& segment = snapshot.segment;
-  write(output, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n");
-  write(output, kHead);
+  output.write("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n");
+  output.write(kHead);
   output.print("<title>keyrack: {0}</title>\n</head>\n<body>\n<h1>{0}</h1>\n<p>{1}</p>\n", markup(segment.name),
                markup(describe(segment)));
   output.print("<p>Created {}. Seen from {} to {}.{}</p>\n", iso_time(segment.created_at),
@@ -321,7 +319,7 @@ void write_page(Output& output, const Snapshot& snapshot, const Occupancy& occup
   write_families(output, snapshot);
   for (const PageTable& records : tables) write_records(output, records);
   write_counters(output, snapshot);
-  write(output, "</body>\n</html>\n");
+  output.write("</body>\n</html>\n");
 }
 
 }    // namespace keyrack::command
