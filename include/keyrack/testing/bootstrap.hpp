@@ -12,6 +12,8 @@
 #include <string>
 #include <thread>
 
+#include <sys/types.h>
+
 namespace keyrack::testing {
 
 /// What a test wants its services opened with; unset: the backend's default, which is none.
@@ -48,6 +50,9 @@ class ServiceDebug {
     const auto until = std::chrono::steady_clock::now() + span;
     while (std::chrono::steady_clock::now() < until) std::this_thread::sleep_until(until);
   }
+
+  /// Called when a process has died: returns when everybody may rely on that. For a backend that notices late.
+  virtual void await_death([[maybe_unused]] pid_t pid) {}
 
   /// Called after every test, when all services are closed: what is wrong inside the place, or nothing.
   virtual std::string audit() { return {}; }

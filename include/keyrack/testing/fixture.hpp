@@ -73,6 +73,18 @@ class WithProcesses : public Base {
     Base::SetUp();
     if (Base::bootstrap_ && !Base::traits_.processes) GTEST_SKIP() << "this backend does not tell processes apart";
   }
+
+  /// Both return when the child is dead and the backend has noticed.
+  void kill(Child& child) const {
+    const pid_t pid = child.pid();
+    child.kill();
+    Base::bootstrap_->debug().await_death(pid);
+  }
+  void expect_end(Child& child) const {
+    const pid_t pid = child.pid();
+    EXPECT_EQ(child.join(), 0);
+    Base::bootstrap_->debug().await_death(pid);
+  }
 };
 
 }    // namespace keyrack::testing

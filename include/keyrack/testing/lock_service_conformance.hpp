@@ -1215,7 +1215,7 @@ TEST_P(LockServiceProcessConformance, WithALeaseAnyProcessMayRenewAndUnlock) {
   const auto renewed = locks->lock({"job", "anna"});
   ASSERT_EQ(outcome(renewed), "renewed");
   EXPECT_FALSE(locks->check("job").value().expires_in);
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->confirm("job", renewed->token)), "ok");
   EXPECT_EQ(outcome(locks->lock({"job", "ben"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
@@ -1225,7 +1225,7 @@ TEST_P(LockServiceProcessConformance, ALeaseOutlivesItsProcess) {
   const auto locks = open_locks();
   Child killed = holder_of("killed", "anna", {});
   ASSERT_EQ(killed.hear(), "ok");
-  killed.kill();
+  kill(killed);
   Child ended = holder_of("ended", "anna", {.duration = kLong});
   ASSERT_EQ(ended.hear(), "ok");
   ended.tell("go");
@@ -1290,7 +1290,7 @@ TEST_P(LockServiceProcessConformance, ARenewalElsewhereCanBindALease) {
   EXPECT_EQ(locks->check("job").value().pid, child.pid());
   EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "forbidden");
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "transferred from anna");
 }
 
@@ -1309,10 +1309,10 @@ TEST_P(LockServiceProcessConformance, AnAbandonedLockIsLikeAStaleOne) {
     const std::uint64_t token = locks->check("job").value().token;
     EXPECT_EQ(outcome(locks->confirm("job", token)), "ok");
     if (killed) {
-      child.kill();
+      kill(child);
     } else {
       child.tell("go");
-      EXPECT_EQ(child.join(), 0);
+      expect_end(child);
     }
     const auto told = locks->check("job");
     ASSERT_EQ(outcome(told), "anna");
@@ -1332,7 +1332,7 @@ TEST_P(LockServiceProcessConformance, TheSameSigneeTakesOverFromItsDeadProcess) 
   Child child = holder_of("job", "anna");
   ASSERT_EQ(child.hear(), "ok");
   const std::uint64_t token = locks->check("job").value().token;
-  child.kill();
+  kill(child);
   const auto next = locks->lock({"job", "anna"}, kBound);
   ASSERT_EQ(outcome(next), "transferred from anna");
   EXPECT_GT(next->token, token);
@@ -1364,7 +1364,7 @@ TEST_P(LockServiceProcessConformance, AWaiterIsLetInWhenTheHolderIsKilled) {
     const std::uint64_t token = locks->check("job").value().token;
     auto waiter = wait_for(*locks, "job", "ben");
     settle();
-    child.kill();
+    kill(child);
     const auto got = waiter.get();
     ASSERT_EQ(outcome(got), "transferred from anna");
     EXPECT_GT(got->token, token);
@@ -1397,7 +1397,7 @@ TEST_P(LockServiceProcessConformance, AKilledWaiterIsInNobodysWay) {
   });
   ASSERT_EQ(child.hear(), "waiting");
   settle();
-  child.kill();
+  kill(child);
   auto waiter = wait_for(*locks, "job", "carl");
   settle();
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
@@ -1436,7 +1436,7 @@ TEST_P(LockServiceProcessConformance, AStoppedHolderStillHolds) {
   EXPECT_EQ(outcome(locks->lock_for({"job", "ben"}, soon())), "timed_out");
   EXPECT_EQ(outcome(locks->lock_for({"leased", "ben"}, traits_.patience)), "transferred from anna");
   child.resume();
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->lock({"job", "ben"})), "transferred from anna");
 }
 
@@ -1462,7 +1462,7 @@ TEST_P(LockServiceProcessConformance, AForkedChildHoldsNothing) {
   EXPECT_EQ(outcome(locks->lock({"own", "ben"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"own", "carl"})), "forbidden");
   child.tell("go");
-  EXPECT_EQ(child.join(), 0);
+  expect_end(child);
   EXPECT_EQ(outcome(locks->lock({"own", "ben"})), "transferred from carl");
   EXPECT_EQ(outcome(locks->confirm("bound", bound->token)), "ok");
   EXPECT_EQ(outcome(locks->confirm("leased", leased->token)), "ok");
@@ -1492,7 +1492,7 @@ TEST_P(LockServiceProcessConformance, AForkedChildReleasesNothing) {
     parent.hear();
   });
   EXPECT_EQ(killed.hear(), "forbidden");
-  killed.kill();
+  kill(killed);
   EXPECT_EQ(outcome(locks->confirm("bound", bound->token)), "ok");
   EXPECT_EQ(outcome(locks->lock({"bound", "anna"}, kBound)), "renewed");
 }
@@ -1523,7 +1523,7 @@ TEST_P(LockServiceProcessConformance, TheSameSigneeElsewhereIsNoCycle) {
   EXPECT_EQ(outcome(locks->lock_for({"job", "anna"}, std::chrono::milliseconds(300), kBound)), "timed_out");
   auto waiter = wait_for(*locks, "job", "anna", 0, kBound);
   settle();
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(waiter.get()), "transferred from anna");
 }
 
@@ -1641,7 +1641,7 @@ TEST_P(LockServiceProcessConformance, AMutexOfADeadHolderIsTakenOver) {
     return token;
   });
   settle();
-  child.kill();
+  kill(child);
   EXPECT_GT(waiter.get(), first + 1) << "the dead holder had a token of its own";
 }
 

@@ -572,7 +572,7 @@ TEST_P(NameManagerProcessConformance, AcquiredNamesOutliveTheirProcess) {
       parent.hear();
     });
     ASSERT_EQ(child.hear(), name);
-    child.kill();
+    kill(child);
     EXPECT_EQ(outcome(names->try_acquire("stack", name)), "in_use");
   }
   EXPECT_EQ(outcome(names->release("stack", "0")), "ok") << "anybody may give it back";
@@ -595,10 +595,10 @@ TEST_P(NameManagerProcessConformance, AHeldNameIsFreeAtOnceWhenItsProcessDies) {
     EXPECT_EQ(outcome(names->try_acquire("stack", "0")), "in_use");
     EXPECT_EQ(outcome(names->acquire("stack")), "2");
     if (killed) {
-      child.kill();
+      kill(child);
     } else {
       child.tell("go");
-      EXPECT_EQ(child.join(), 0);
+      expect_end(child);
     }
     EXPECT_TRUE(is_free(*names, "stack", "1"));
     EXPECT_EQ(outcome(names->acquire("stack")), "0");
@@ -727,7 +727,7 @@ TEST_P(NameManagerProcessConformance, AForkedChildKeepsItsOwnNamesAlive) {
   EXPECT_EQ(child.hear(), "ok");
   EXPECT_EQ(outcome(names->try_acquire("stack", "1")), "in_use");
   EXPECT_EQ(outcome(held->status()), "ok");
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(names->try_acquire("stack", "1")), "ok");
 }
 
@@ -749,7 +749,7 @@ TEST_P(NameManagerProcessConformance, ProcessesGetDistinctNames) {
   std::set<std::string> distinct;
   for (Child& child : children) {
     for (int turn = 0; turn < kEach; ++turn) distinct.insert(child.hear());
-    child.kill();
+    kill(child);
   }
   EXPECT_EQ(distinct.size(), static_cast<std::size_t>(kProcesses * kEach));
   for (int i = 0; i < kProcesses * kEach; ++i) EXPECT_TRUE(distinct.contains(std::to_string(i))) << i;
@@ -767,7 +767,7 @@ TEST_P(NameManagerProcessConformance, NamesOfManyKilledHoldersAreReused) {
       parent.hear();
     });
     ASSERT_EQ(child.hear(), "0..4") << "round " << round;
-    child.kill();
+    kill(child);
   }
   EXPECT_EQ(listed(*names), "stack/0- stack/1- stack/2- stack/3- stack/4-");
 }
