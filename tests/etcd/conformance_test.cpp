@@ -30,7 +30,8 @@ class EtcdPlace final : public ServiceBootstrap {
   }
 
   ServiceTraits traits() const override {
-    return {.granularity = std::chrono::milliseconds(50), .leeway = std::chrono::seconds(2), .many = 100};
+    return {
+        .granularity = std::chrono::milliseconds(50), .leeway = std::chrono::seconds(2), .many = 100, .slowness = 10};
   }
 
   ServiceDebug& debug() override { return debug_; }

@@ -38,6 +38,8 @@ struct ServiceTraits {
   std::size_t max_signature = 128, max_signee = 64;
   /// Locks held at once, or names in one family; the place has room for so many of either.
   std::size_t many = 2000;
+  /// What is done again and again is done so many times less often.
+  int slowness = 1;
 };
 
 /// Hooks behind the interface.

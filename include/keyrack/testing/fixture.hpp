@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -49,6 +50,9 @@ class Conformance : public ::testing::TestWithParam<ServiceFactory> {
 
   /// Gives a thread that has just started to wait the time to fall asleep. No outcome depends on it.
   void settle() const { bootstrap_->debug().pass(std::chrono::milliseconds(30)); }
+
+  /// How often a test does what it usually does so many times.
+  int turns(int usual) const { return std::max(usual / traits_.slowness, 2); }
 
   template <class Done>
   bool eventually(Done done) const {
