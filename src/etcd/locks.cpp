@@ -69,7 +69,8 @@ Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, 
     const Clock clock{clock_error};
     const LockStatus status = decide(attempt, ask, place.process(), clock);
     const bool in_turn = turn != nullptr && status != LockStatus::renewed && !ask.force;
-    if (status == LockStatus::failed || attempt.place_is_gone || (in_turn && !attempt.ahead.empty())) return attempt;
+    attempt.refused = status == LockStatus::failed;
+    if (attempt.refused || attempt.place_is_gone || (in_turn && !attempt.ahead.empty())) return attempt;
 
     std::shared_ptr<Session> session;
     if (ask.bound) {

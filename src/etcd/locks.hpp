@@ -56,6 +56,7 @@ struct Turn {
 struct Attempt {
   std::optional<LockResponse> granted = {};
   LockSeen seen = {};            // else: who has it, if anybody has
+  bool refused = false;          // by the rules; else only those who wait are before us
   std::string ahead = {};        // the place just before ours, if there is one
   bool place_is_gone = false;    // etcd has ended the lease that ours hung on
 };

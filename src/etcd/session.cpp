@@ -76,14 +76,21 @@ void Session::loop() {
       wake_.wait_until(guard, due);
       continue;
     }
+    // A beat must not be late for the lease's turn.
+    const auto until = std::max(due_, steady_clock::now() + ttl_ / 10);
     guard.unlock();
-    if (lease_first) {
-      keep_alive();
-      sweep_all();
-    } else {
-      run_beat(*beat);
+    auto again = steady_clock::now() + ttl_ / 10;
+    try {
+      if (lease_first) {
+        again = keep_alive();
+        sweep_all();
+      } else {
+        run_beat(*beat, until);
+      }
+    } catch (const std::exception&) {    // NOLINT(bugprone-empty-catch): no memory; then another time
     }
     guard.lock();
+    if (lease_first) due_ = again;
     std::erase_if(beats_, [](const auto& each) {
       const std::lock_guard running(each->mutex_);
       return each->stopped_;
@@ -101,21 +108,15 @@ bool Session::look(steady_clock::time_point until) {
   return true;
 }
 
-void Session::keep_alive() {
+steady_clock::time_point Session::keep_alive() {
   const auto asked_at = steady_clock::now();
-  const auto next = look(asked_at + ttl_ / 3) ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
-  const std::lock_guard guard(mutex_);
-  due_ = next;
+  return look(asked_at + ttl_ / 3) ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
 }
 
-void Session::run_beat(Beat& beat) {
-  {
-    const std::lock_guard running(beat.mutex_);
-    const auto left = due_ - steady_clock::now();    // until the lease's turn; a beat must not be late for that
-    if (!beat.stopped_) beat.run_(steady_clock::now() + std::max<nanoseconds>(left, ttl_ / 10));
-  }
-  const std::lock_guard guard(mutex_);
+void Session::run_beat(Beat& beat, steady_clock::time_point until) {
   beat.due_ = steady_clock::now() + beat.interval_;
+  const std::lock_guard running(beat.mutex_);
+  if (!beat.stopped_) beat.run_(until);
 }
 
 void Session::sweep_all() {

@@ -28,7 +28,7 @@ class Beat {
   const std::function<void(steady_clock::time_point)> run_;
   std::mutex mutex_;    // held while it runs
   bool stopped_ = false;
-  steady_clock::time_point due_ = steady_clock::now() + interval_;    // the session's
+  steady_clock::time_point due_ = steady_clock::now() + interval_;    // the session's thread's alone
 };
 
 class Session {
@@ -68,8 +68,8 @@ class Session {
 
   Session(Client& client, LeaseId lease, nanoseconds ttl, steady_clock::time_point asked_at);
   void loop();
-  void keep_alive();
-  void run_beat(Beat&);
+  steady_clock::time_point keep_alive();    // when it is due again
+  void run_beat(Beat&, steady_clock::time_point until);
   void sweep_all();
 
   Client& client_;

@@ -140,8 +140,7 @@ Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, nanose
   if (tried->granted) return *std::move(tried->granted);
 
   const auto in_the_way = [&](Errc code) {
-    const LockSeen& seen = tried->seen;
-    return seen.exists(Clock{clock_error}) ? seen.refusal(code) : refused(code);    // else: it is another one's turn
+    return tried->refused ? tried->seen.refusal(code) : refused(code);    // else: it is another one's turn
   };
   if (steady_clock::now() >= until) return in_the_way(Errc::timed_out);
 

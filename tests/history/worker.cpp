@@ -43,7 +43,8 @@ class Load {
 
   /// Records a window; full, or nearly so, when this returns.
   void fill(Page& page) {
-    while (!page.locks.full() && page.names.count + kFamilies <= kNamesMax) {
+    while (!page.locks.full() && page.names.count + kFamilies <= kNamesMax &&
+           page.locks.count + page.names.count < worker_.window_calls) {
       if (one_in(10)) {
         call_names(page.names);
       } else {
