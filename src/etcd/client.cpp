@@ -35,7 +35,13 @@ bool writes(const Txn& txn) {
 
 std::string lease_body(LeaseId id) { return Json{{"ID", std::to_string(id)}}.dump(); }
 
-seconds parse_ttl(const Json& json) { return seconds(number_in(json, "TTL")); }
+/// Of an answer about that lease, and no other.
+const Json& about(const Json& json, LeaseId id) {
+  if (number_in(json, "ID") != id) throw Garbage("an answer about another lease");
+  return json;
+}
+
+seconds parse_ttl(const Json& json, LeaseId id) { return seconds(number_in(about(json, id), "TTL")); }
 
 }    // namespace
 
@@ -43,7 +49,7 @@ void throw_exception_from_error(const Trouble& trouble, const boost::source_loca
   boost::throw_with_location(std::system_error(make_error_code(trouble.code), trouble.what), where);
 }
 
-Client::Client(const Access& access) : access_(access), http_(access) {}
+Client::Client(const Access& access, std::string prefix) : access_(access), prefix_(std::move(prefix)), http_(access) {}
 
 Client::Verdict Client::judge(const EtcdError& error, Trouble& trouble) {
   trouble = {.in_doubt = false, .what = error.message};
@@ -191,7 +197,7 @@ Answer<seconds> Client::grant(LeaseId id, seconds ttl, steady_clock::time_point 
   const std::string body = Json{{"ID", std::to_string(id)}, {"TTL", std::to_string(ttl.count())}}.dump();
   seconds granted{};
   const auto called = ask({.path = "/v3/lease/grant", .body = body}, until,
-                          [&](std::string_view answer) { granted = parse_ttl(parse_object(answer)); });
+                          [&](std::string_view answer) { granted = parse_ttl(parse_object(answer), id); });
   if (called && granted.count() > 0) return granted;
   // An answer was lost before: the number is ours alone.
   if (!called && called.error().what.find("lease already exists") != std::string::npos) return keep_alive(id, until);
@@ -204,7 +210,7 @@ Answer<seconds> Client::keep_alive(LeaseId id, steady_clock::time_point until) {
     const Json json = parse_object(answer);
     const auto result = json.find("result");
     if (result == json.end() || !result->is_object()) throw Garbage("a lease has no answer");
-    left = parse_ttl(*result);
+    left = parse_ttl(*result, id);
   });
   if (!called) return called.error();
   return left;
@@ -222,7 +228,7 @@ Answer<std::vector<std::string>> Client::keys_of(LeaseId id, steady_clock::time_
   const auto called = ask({.path = "/v3/lease/timetolive", .body = body}, until, [&](std::string_view answer) {
     const Json json = parse_object(answer);
     keys.clear();
-    if (!json.contains("keys")) return;
+    if (!about(json, id).contains("keys")) return;
     if (!json["keys"].is_array()) throw Garbage("the keys are no list");
     for (const Json& key : json["keys"]) {
       if (!key.is_string()) throw Garbage("a key is no text");

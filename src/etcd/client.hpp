@@ -29,7 +29,10 @@ using Answer = boost::system::result<T, Trouble>;
 /// long as that does no harm. Safe from many threads; not in a forked child, see Http.
 class Client {
  public:
-  explicit Client(const Access&);
+  /// `prefix` begins the keys that are made for the client's own needs.
+  explicit Client(const Access&, std::string prefix = {});
+
+  const std::string& prefix() const { return prefix_; }
 
   /// One that only reads is never in doubt.
   Answer<TxnAnswer> commit(const Txn&, steady_clock::time_point until);
@@ -65,6 +68,7 @@ class Client {
   const std::string& endpoint(std::size_t number) const { return access_.endpoints[number % access_.endpoints.size()]; }
 
   const Access access_;
+  const std::string prefix_;
   Http http_;
   std::atomic<std::size_t> preferred_{0};
   std::atomic<Revision> revision_{0};

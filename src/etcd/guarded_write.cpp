@@ -5,24 +5,19 @@
 namespace keyrack::etcd {
 namespace {
 
-enum class Fate { done, not_yet, never, unknown };
+enum class Fate { done, not_done, unknown };
 
-/// `known`: a revision of the store before it was sent.
+/// Of a write that cannot happen any more. `known`: a revision of the store before it was sent.
 Fate fate_of(const GuardedWrite& write, const KeyValue* now, Revision known) {
   const auto& before = write.before;
-  if (write.call != 0) {
-    if (now != nullptr && call_of(*now) == write.call) return Fate::done;
-    if ((now == nullptr ? 0 : now->modified) == (before ? before->modified : 0)) return Fate::not_yet;
-    // It was there all the time, so what was a guess was wrong.
-    if (!before && now != nullptr && now->created <= known) return Fate::never;
-    // Changed once since, and not by this call: the guard cannot hold any more.
-    if (before && now != nullptr && now->created == before->created && now->version == before->version + 1) {
-      return Fate::never;
-    }
-    return Fate::unknown;
-  }
-  if (now == nullptr || now->created != before->created) return Fate::done;
-  return now->modified == before->modified ? Fate::not_yet : Fate::never;
+  if (write.call == 0) return now == nullptr || now->created != before->created ? Fate::done : Fate::not_done;
+  if (now == nullptr) return before ? Fate::unknown : Fate::not_done;
+  if (call_of(*now) == write.call) return Fate::done;
+  // Nothing has changed, or once and by another. Of what was made and has been deleted again only the same signee, or
+  // time, can have been the end; that counts as not done.
+  const std::int64_t version = before && before->created == now->created ? before->version : 0;
+  const bool by_another = now->version <= version + 1 && (!before || version != 0);
+  return by_another || now->created <= known ? Fate::not_done : Fate::unknown;
 }
 
 const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
@@ -37,38 +32,39 @@ const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
 }    // namespace
 
 Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_clock::time_point until) {
+  constexpr std::chrono::seconds kUnderWay(60);    // longer than any request can be
   const Revision known = client.revision();
-  for (;;) {
-    auto answer = client.commit(write.txn, until);
-    if (answer && answer->succeeded) return answer;
-    const bool in_doubt = !answer && answer.error().in_doubt;
-    if (!answer && !in_doubt) return answer;
-    if (in_doubt) {
-      const Trouble trouble = answer.error();
-      answer = client.commit({.then = write.txn.otherwise}, until);
-      if (!answer) return trouble;
-      answer->succeeded = false;
-    }
-    const KeyValue* now = find(*answer, write.key);
-    // Not only when in doubt: something on the way may have sent it twice.
-    if (write.call != 0 && now != nullptr && call_of(*now) == write.call) {
-      answer->succeeded = true;
-      answer->revision = now->modified;
-      return answer;
-    }
-    if (!in_doubt) return answer;
-    switch (fate_of(write, now, known)) {
-      case Fate::done:
-        answer->succeeded = true;
-        return answer;
-      case Fate::never:
-        return answer;
-      case Fate::unknown:
-        return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
-      case Fate::not_yet:
-        break;    // once more: the same guard lets at most one of them happen
-    }
+  const std::string fence = client.prefix() + "void/" + std::to_string(random_number());
+  Txn txn = write.txn;
+  txn.guard.push_back({Compare::What::created_is, fence, {}, 0});
+  auto answer = client.commit(txn, until);
+  if (answer && answer->succeeded) return answer;
+  const bool in_doubt = !answer && answer.error().in_doubt;
+  if (!answer && !in_doubt) return answer;
+  if (in_doubt) {
+    // From here on it cannot happen any more; whether it has happened is read in the same step.
+    const Trouble trouble = answer.error();
+    const auto lease = static_cast<LeaseId>(random_number());
+    if (const auto granted = client.grant(lease, kUnderWay, until); !granted) return trouble;
+    Txn look{.then = {put(fence, "", lease)}, .repeatable = true};
+    look.then.insert(look.then.end(), txn.otherwise.begin(), txn.otherwise.end());
+    answer = client.commit(look, until);
+    if (!answer) return trouble;
+    answer->succeeded = false;
   }
+  const KeyValue* now = find(*answer, write.key);
+  // Not only when in doubt: something on the way may have sent it twice.
+  if (write.call != 0 && now != nullptr && call_of(*now) == write.call) {
+    answer->succeeded = true;
+    answer->revision = now->modified;
+    return answer;
+  }
+  if (!in_doubt) return answer;
+  const Fate fate = fate_of(write, now, known);
+  if (fate == Fate::unknown)
+    return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
+  answer->succeeded = fate == Fate::done;
+  return answer;
 }
 
 }    // namespace keyrack::etcd

@@ -55,7 +55,7 @@ std::shared_ptr<Place> Place::of(const Options& options) {
 
 Place::Place(const Options& options, Registry& registry)
     : registry_(registry),
-      client_(options.access),
+      client_(options.access, options.prefix),
       keys_(options.prefix),
       pid_(::getpid()),
       timeout_(options.timeout),
