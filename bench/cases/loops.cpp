@@ -1,13 +1,12 @@
 #include "cases/loops.hpp"
 
+#include "harness/own.hpp"
 #include "harness/processes.hpp"
 #include "rivals/known_address.hpp"
 
 namespace keyrack::bench {
 
 namespace {
-
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 
 void keep(Pace pace) {
   if (pace == Pace::one_by_one) __builtin_ia32_lfence();

@@ -12,7 +12,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::size_t kManyKeys = 10'000;
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr LockOptions kLeased{.duration = seconds(10), .lifetime = Lifetime::process};
 
 template <Contender T>

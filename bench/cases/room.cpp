@@ -6,7 +6,6 @@ namespace keyrack::bench {
 
 namespace {
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr std::string_view kNewKey = "orders/new-0";    // and twelve digits, as long as the other keys
 
 std::size_t slots() { return scale().many(65'536); }

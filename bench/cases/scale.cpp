@@ -12,7 +12,6 @@ namespace keyrack::bench {
 
 namespace {
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr std::size_t kBusyKeys = 10'000;    // what another process works with meanwhile
 
 std::size_t million() { return scale().many(1'000'000); }
@@ -109,7 +108,11 @@ double dump(benchmark::State& state) {
     took = static_cast<double>(now_ns() - begin) * 1e-9;
     require(picture.locks.size() == million(), "not every record is in the picture");
   };
-  const auto alone = [&] { ::usleep(static_cast<useconds_t>(took * 1e6)); };
+  const auto alone = [&] {
+    const std::uint64_t done = work->load();
+    ::usleep(static_cast<useconds_t>(took * 1e6));
+    await("the worker", [&] { return work->load() > done; });    // a busy machine may not let it run meanwhile
+  };
   disturbed();
   for (int i = 0; i < (scale().smoke ? 1 : 5); ++i) {
     const double before = rate_over(alone);

@@ -31,8 +31,8 @@ void wait_in_each_round(T& contender, const Shared<Meeting>& meeting, int rounds
   }
 }
 
-/// The middle one; which so many in a hundred do not exceed are counters.
-double seconds(benchmark::State& state, std::vector<std::int64_t> samples) {
+/// The middle one, in seconds; which so many in a hundred do not exceed are counters.
+double median(benchmark::State& state, std::vector<std::int64_t> samples) {
   std::sort(samples.begin(), samples.end());
   for (const std::size_t percent : {10u, 90u, 99u}) {
     state.counters["p" + std::to_string(percent) + "_ns"] =
@@ -66,7 +66,7 @@ double hand_over(benchmark::State& state) {
     samples.push_back(meeting->taken_ns - begin);
   }
   waiter.join();
-  return seconds(state, std::move(samples));
+  return median(state, std::move(samples));
 }
 
 /// From the SIGKILL of the holder to its waiter having the lock.
@@ -98,7 +98,7 @@ double death(benchmark::State& state, std::size_t deaths) {
     samples.push_back(meeting->taken_ns - begin);
   }
   waiter.join();
-  return seconds(state, std::move(samples));
+  return median(state, std::move(samples));
 }
 
 template <Contender T>

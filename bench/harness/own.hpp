@@ -10,13 +10,15 @@
 
 namespace keyrack::bench {
 
+inline constexpr LockOptions kBound{.lifetime = Lifetime::process};
+
 /// lock() and unlock() by key, as one process after another: what is held by somebody else is a failure.
 class Keyed {
  public:
   static constexpr std::string_view kName = "keyrack keyed";
   static constexpr bool kSurvivesDeath = true, kSleeps = false;
 
-  explicit Keyed(std::size_t keys, LockOptions options = {.lifetime = Lifetime::process}, const std::string& query = "")
+  explicit Keyed(std::size_t keys, LockOptions options = kBound, const std::string& query = "")
       : locks_(scratch_locks(query)), keys_(keys), options_(options) {}
 
   void lock(std::size_t key) {
@@ -41,9 +43,8 @@ class KeyedWaiting {
   explicit KeyedWaiting(std::size_t keys) : locks_(scratch_locks()), keys_(keys) {}
 
   void lock(std::size_t key) {
-    const auto granted =
-        locks_->lock_until({.signature = keys_[key], .signee = kSignee}, std::chrono::steady_clock::time_point::max(),
-                           {.lifetime = Lifetime::process});
+    const auto granted = locks_->lock_until({.signature = keys_[key], .signee = kSignee},
+                                            std::chrono::steady_clock::time_point::max(), kBound);
     require(granted.has_value(), "lock_until() was refused");
   }
   void unlock(std::size_t key) {

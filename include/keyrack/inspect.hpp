@@ -6,6 +6,7 @@
 
 #include <keyrack/errors.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -47,6 +48,35 @@ struct NamePicture {
   std::chrono::system_clock::time_point created_at, updated_at;
 };
 
+/// What was counted; each thread counts in words of its own, so there is no order between two of these. They never
+/// fall.
+struct Counters {
+  std::uint64_t grants = 0;                 ///< locks given to a new holder, transfers included
+  std::uint64_t renewals = 0;               ///< locks given again to the signee that had them
+  std::uint64_t refusals = 0;               ///< forbidden and timed out
+  std::uint64_t lendings = 0;               ///< names lent: acquire, try_acquire, hold
+  std::uint64_t inserts = 0;                ///< keys given a record
+  std::uint64_t evictions = 0;              ///< records taken from an old key for a new one
+  std::uint64_t transfers_expired = 0;      ///< locks taken from a signee whose lease was past
+  std::uint64_t transfers_abandoned = 0;    ///< locks taken from a signee whose process had died
+  std::uint64_t transfers_outranked = 0;    ///< locks taken from a living signee of a lower level
+  std::uint64_t transfers_forced = 0;       ///< locks taken from a living signee by force
+  std::uint64_t waits = 0;                  ///< calls that slept
+  std::uint64_t deadlocks = 0;              ///< cycles broken
+  std::uint64_t recoveries = 0;             ///< dead sessions cleared up after
+
+  std::uint64_t transfers() const {
+    return transfers_expired + transfers_abandoned + transfers_outranked + transfers_forced;
+  }
+};
+
+/// Durations by their length: `counts[i]` were below 2^i microseconds and not below half of that; the last one, all
+/// that were longer.
+struct Histogram {
+  std::array<std::uint64_t, 28> counts{};
+  std::chrono::microseconds sum{};
+};
+
 struct SessionPicture {
   std::uint32_t slot = 0;
   std::int32_t pid = 0;    ///< as the process sees itself
@@ -54,6 +84,7 @@ struct SessionPicture {
   std::string command;
   std::uint32_t locks_held = 0, names_held = 0;
   std::chrono::system_clock::time_point attached_at;
+  Counters counters;    ///< since then
 };
 
 struct WaiterPicture {
@@ -61,17 +92,6 @@ struct WaiterPicture {
   std::int32_t level = 0, pid = 0;
   std::uint32_t session = 0;    ///< slot
   std::chrono::milliseconds waited{};
-};
-
-/// Since the segment was created; counted by each process in its own words, without order between them.
-struct Counters {
-  std::uint64_t inserts = 0;       ///< keys given a record
-  std::uint64_t evictions = 0;     ///< records taken from an old key for a new one
-  std::uint64_t transfers = 0;     ///< locks taken from another signee
-  std::uint64_t refusals = 0;      ///< forbidden and timed out
-  std::uint64_t waits = 0;         ///< calls that slept
-  std::uint64_t deadlocks = 0;     ///< cycles broken
-  std::uint64_t recoveries = 0;    ///< dead sessions cleared up after
 };
 
 struct SegmentPicture {
@@ -91,7 +111,9 @@ struct Snapshot {
   std::vector<NamePicture> names;          ///< by family, then by number
   std::vector<SessionPicture> sessions;    ///< alive, and dead with something left to clear up; by slot
   std::vector<WaiterPicture> waiters;      ///< longest first
-  Counters counters;
+  Counters counters;                       ///< since the segment was created
+  Histogram waiting;                       ///< of calls that slept, from falling asleep to the end of the call
+  Histogram holding;    ///< of one grant of 64, at random, if the thread that got it gave it back itself
   std::chrono::system_clock::time_point taken_from, taken_until;
 };
 

@@ -53,6 +53,7 @@ struct Attachment::ThreadMemories {
     for (Entry& entry : entries) {
       const auto attachment = entry.attachment.lock();
       if (!attachment || !attachment->mine()) continue;
+      attachment->session_.give_back(entry.memory->tally.own());
       try {
         entry.memory->claimants.drop_all(attachment->session_.table);
       } catch (const table::Corruption&) {    // NOLINT(bugprone-empty-catch): a thread's end tells nobody
@@ -66,7 +67,9 @@ struct Attachment::ThreadMemories {
       if (entry.serial == attachment.serial_) return *entry.memory;
     }
     entries.push_back({attachment.serial_, attachment.self_, std::make_unique<table::ThreadMemory>()});
-    return *entries.back().memory;
+    table::ThreadMemory& memory = *entries.back().memory;
+    memory.tally = attachment.tally_in(attachment.session_.take_thread_counts());
+    return memory;
   }
 };
 
@@ -139,7 +142,9 @@ table::ThreadMemory& Attachment::thread_memory() {
 /// For a destructor of some thread-local object that calls us when `all` is no more. Kept until we end.
 table::ThreadMemory& Attachment::late_memory() {
   const std::lock_guard guard(late_mutex_);
-  return *late_.emplace_back(std::make_unique<table::ThreadMemory>());
+  table::ThreadMemory& memory = *late_.emplace_back(std::make_unique<table::ThreadMemory>());
+  memory.tally = tally_in(session_.shared_thread_counts());
+  return memory;
 }
 
 Result<Attachment*, OpenError> Connection::attach_anew() {

@@ -54,6 +54,7 @@ class Attachment {
   bool attach();    // false: no slot is free
   table::ThreadMemory& thread_memory();
   table::ThreadMemory& late_memory();
+  table::Tally tally_in(table::ThreadCounts& counts) const { return {session_.table.counts(session_.id.slot), counts}; }
 
   /// The attachment that this thread has used last. Without a call to find it, in a shared library either.
   struct Latest {

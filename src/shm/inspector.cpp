@@ -129,21 +129,48 @@ class ShmInspector final : public Inspector {
   std::shared_ptr<const Segment> segment_;
 };
 
+/// In the order of table::Counter.
+constexpr std::array<std::uint64_t Counters::*, table::kCounters> kCounterMembers = {
+    &Counters::grants,
+    &Counters::renewals,
+    &Counters::refusals,
+    &Counters::lendings,
+    &Counters::inserts,
+    &Counters::evictions,
+    &Counters::transfers_expired,
+    &Counters::transfers_abandoned,
+    &Counters::transfers_outranked,
+    &Counters::transfers_forced,
+    &Counters::waits,
+    &Counters::deadlocks,
+    &Counters::recoveries,
+};
+
+void add(Histogram& sum, const table::TimesHistogram& counted) {
+  static_assert(std::tuple_size_v<decltype(sum.counts)> == table::kTimes);
+  for (unsigned i = 0; i < table::kTimes; ++i) sum.counts[i] += counted.times[i].load(std::memory_order_relaxed);
+  sum.sum += std::chrono::microseconds(counted.sum_us.load(std::memory_order_relaxed));
+}
+
 void add_sessions(const Table& table, Snapshot& picture) {
   for (std::uint32_t slot = 0, end = table.sessions_used(); slot < end; ++slot) {
     const Life life{table.life(slot).word.load(std::memory_order_acquire)};
     const table::SessionInfo& info = table.info(slot);
-    std::uint64_t* counters[] = {&picture.counters.inserts,   &picture.counters.evictions, &picture.counters.transfers,
-                                 &picture.counters.refusals,  &picture.counters.waits,     &picture.counters.deadlocks,
-                                 &picture.counters.recoveries};
-    for (std::size_t i = 0; i < std::size(counters); ++i) {
-      *counters[i] += info.counters[i].load(std::memory_order_relaxed);
+    const table::SessionCounts& counts = table.counts(slot);
+    Counters own;
+    for (unsigned i = 0; i < table::kCounters; ++i) {
+      const std::uint64_t total = table::total(counts, i);
+      picture.counters.*kCounterMembers[i] += total;
+      own.*kCounterMembers[i] = total - counts.before[i].load(std::memory_order_relaxed);
     }
+    add(picture.waiting, counts.waiting);
+    add(picture.holding, counts.holding);
     if (!life.alive() && !life.owner_died()) continue;
     if (life.alive()) ++picture.segment.sessions;
     SessionPicture session;
     session.slot = slot;
     session.alive = life.alive();
+    session.counters = own;
     if (info.generation.load(std::memory_order_acquire) == life.generation()) {    // else it is still being written
       session.pid = static_cast<std::int32_t>(info.pid.load(std::memory_order_relaxed));
       session.command = table::read_words(info.command, sizeof info.command);

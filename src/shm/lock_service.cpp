@@ -1,4 +1,5 @@
 // The lock service on a segment: checks the request, finds this thread's place in the session, and asks the table.
+#include "os/probe.hpp"
 #include "shm/attachment.hpp"
 #include "shm/guard.hpp"
 #include "shm/services.hpp"
@@ -26,6 +27,18 @@ std::int64_t monotonic(steady_clock::time_point when) {
 }
 
 Refusal refused(const std::error_code& code) { return {code, {}, 0, 0, 0}; }
+
+[[gnu::always_inline]] inline void trace_grant(std::string_view key, std::string_view signee, std::uint64_t token) {
+  KEYRACK_PROBE(grant, KEYRACK_PROBE_TEXT(key), KEYRACK_PROBE_TEXT(signee), token);
+}
+
+void trace(std::string_view key, std::string_view signee, const Result<LockResponse, Refusal>& answer) {
+  if (!answer) {
+    KEYRACK_PROBE(refusal, KEYRACK_PROBE_TEXT(key), KEYRACK_PROBE_TEXT(signee));
+  } else if (answer->status != LockStatus::renewed) {
+    trace_grant(key, signee, answer->token);
+  }
+}
 
 struct Defaults {
   std::optional<nanoseconds> duration, time_to_live;
@@ -68,7 +81,9 @@ class Mutex final : public detail::MutexEngine {
     const table::Tick since =
         table().rough_tick(os::monotonic_coarse_ns());    // first: less is to be kept over the call
     table::ThreadMemory* mine = connection_.memory();
-    return mine != nullptr ? table::lock_remembered(*mine, number_, since) : 0;
+    const std::uint64_t token = mine != nullptr ? table::lock_remembered(*mine, number_, since) : 0;
+    if (token != 0) trace_grant(signature_, mine->claimants.self(), token);
+    return token;
   }
 
   Result<std::uint64_t, Refusal> lock_until(steady_clock::time_point when) override {
@@ -82,6 +97,7 @@ class Mutex final : public detail::MutexEngine {
       request.renews = false;
       auto granted = when == steady_clock::time_point::min() ? table::lock(caller, request)
                                                              : table::lock_until(caller, request, monotonic(when));
+      trace(signature_, request.signee, granted);
       if (!granted) return granted.error();
       if (plain_) table::remember_mutex(table(), caller.memory, number_, key_);
       return granted->token;
@@ -129,16 +145,10 @@ class ShmLockService final : public LockService {
     if (table::ThreadMemory* mine = remembering(request)) {
       if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
     }
-    return by_rules<LockResponse>(request, [&](const table::Caller& caller) -> Result<LockResponse, Refusal> {
-      if (Refusal refusal; !options.force && table::refused_remembered(caller, request.signature, request.signee,
-                                                                       request.level, refusal)) {
-        return refusal;
-      }
-      const std::uint64_t token =
-          table::lock_remembered_anew(caller, request.signature, [&] { return wish(request, options); });
-      if (token != 0) return table::granted(token);
-      return table::lock(caller,
-                         ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
+    return by_rules<LockResponse>(request, [&](const table::Caller& caller) {
+      auto answer = lock_by_rules(caller, request, options);
+      trace(request.signature, request.signee, answer);
+      return answer;
     });
   }
 
@@ -148,9 +158,11 @@ class ShmLockService final : public LockService {
       if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
     }
     return by_rules<LockResponse>(request, [&](const table::Caller& caller) {
-      return table::lock_until(
+      auto answer = table::lock_until(
           caller, ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_),
           monotonic(when));
+      trace(request.signature, request.signee, answer);
+      return answer;
     });
   }
 
@@ -215,7 +227,22 @@ class ShmLockService final : public LockService {
 
   [[gnu::always_inline]] std::uint64_t lock_remembered(table::ThreadMemory& mine, const LockRequest& request,
                                                        const LockOptions& options) const {
-    return table::lock_remembered(mine, request.signature, [&] { return wish(request, options); });
+    const std::uint64_t token = table::lock_remembered(mine, request.signature, [&] { return wish(request, options); });
+    if (token != 0) trace_grant(request.signature, request.signee, token);
+    return token;
+  }
+
+  Result<LockResponse, Refusal> lock_by_rules(const table::Caller& caller, const LockRequest& request,
+                                              const LockOptions& options) const {
+    if (Refusal refusal; !options.force &&
+                         table::refused_remembered(caller, request.signature, request.signee, request.level, refusal)) {
+      return refusal;
+    }
+    const std::uint64_t token =
+        table::lock_remembered_anew(caller, request.signature, [&] { return wish(request, options); });
+    if (token != 0) return table::granted(token);
+    return table::lock(caller,
+                       ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
   }
 
   template <class Response, class Request, class Call>

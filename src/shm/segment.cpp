@@ -291,7 +291,7 @@ OpenedSegment open_or_create(const Options& options) {
 }
 
 template <class Open>
-OpenedSegment guarded(const std::string& name, Open&& open) {
+OpenedSegment guarded_open(const std::string& name, Open&& open) {
   try {
     return open();
   } catch (const bip::interprocess_exception& error) {
@@ -312,7 +312,7 @@ bool Segment::is_whole() const {
 }
 
 OpenedSegment open_segment(const Options& options) {
-  return guarded(options.name, [&] { return open_or_create(options); });
+  return guarded_open(options.name, [&] { return open_or_create(options); });
 }
 
 Result<void, OpenError> check_clock(const Header& header) {
@@ -323,7 +323,7 @@ Result<void, OpenError> check_clock(const Header& header) {
 }
 
 OpenedSegment open_segment_read_only(const std::string& name) {
-  return guarded(name, [&]() -> OpenedSegment {
+  return guarded_open(name, [&]() -> OpenedSegment {
     const os::Descriptor fd = open_file(path_of(name), O_RDONLY);
     if (!fd && errno == ENOENT) return wrong(Errc::no_segment, "there is no segment " + name);
     if (!fd) return os::failure("opening segment " + name);

@@ -2,7 +2,8 @@
 //
 //   offset 0   Header                                   one page
 //   then       LifeEntry    [sessions]                  16 bytes each: who lives
-//              SessionInfo  [sessions]                  128 bytes each: who they are, for people; their counters
+//              SessionInfo  [sessions]                  128 bytes each: who they are, for people
+//              SessionCounts [sessions]                 1216 bytes each: what they have counted, for people
 //              Waiter       [2 × sessions + 64]         128 bytes each: who sleeps for what
 //              Bucket       [power of two ≥ slots]      16 bytes each: heads of chains
 //              Claimant     [slots + 16 × sessions + 64]  64-byte multiple: who asks
@@ -18,6 +19,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -104,8 +106,6 @@ struct Waiter {
   Word unused[11];
 };
 
-constexpr unsigned kCounters = 8;
-
 struct SessionInfo {
   Word generation;    // whose info this is
   Word pid;
@@ -113,8 +113,52 @@ struct SessionInfo {
   Word uid;
   Word attached_ns;    // wall clock
   Word command[2];
-  Word counters[kCounters];
-  Word unused;
+  Word unused[9];
+};
+
+/// What is counted, for people. Same order as in keyrack::Counters.
+enum class Counter : unsigned {
+  grants,    // from here on by each thread in words of its own
+  renewals,
+  refusals,
+  lendings,
+  inserts,    // from here on in the session's
+  evictions,
+  transfers_expired,
+  transfers_abandoned,
+  transfers_outranked,
+  transfers_forced,
+  waits,
+  deadlocks,
+  recoveries
+};
+constexpr unsigned kThreadCounters = 4;    // up to lendings
+constexpr unsigned kCounters = 13;
+
+/// For people, and nothing that is decided rests on it: relaxed always.
+using CountWord = std::atomic<std::uint64_t>;
+
+constexpr unsigned kTimes = 28;
+
+/// Durations: [i] were below 2^i microseconds and not below half of that, the last one all that were longer.
+struct TimesHistogram {
+  CountWord times[kTimes];
+  CountWord sum_us;
+};
+
+/// A line of its own: who counts there need not ask whether others do.
+struct alignas(64) ThreadCounts {
+  CountWord counters[8];
+};
+
+constexpr unsigned kThreadCounts = 8;    // the last one is shared by all threads that have none
+
+/// Never zeroed: sums never fall, whoever dies where.
+struct alignas(64) SessionCounts {
+  ThreadCounts threads[kThreadCounts];
+  CountWord counters[kCounters];    // those of threads stay 0
+  CountWord before[kCounters];      // what all had come to when this session attached
+  TimesHistogram waiting, holding;
 };
 
 constexpr std::size_t kPage = 4096;
@@ -133,7 +177,8 @@ struct Layout {
         claimant_stride(round_up(offsetof(Claimant, signee) + g.max_signee, 64)),
         lives_at(kPage),
         infos_at(round_up(lives_at + sizeof(LifeEntry) * g.sessions, kPage)),
-        waiters_at(round_up(infos_at + sizeof(SessionInfo) * g.sessions, kPage)),
+        counts_at(round_up(infos_at + sizeof(SessionInfo) * g.sessions, kPage)),
+        waiters_at(round_up(counts_at + sizeof(SessionCounts) * g.sessions, kPage)),
         buckets_at(round_up(waiters_at + sizeof(Waiter) * waiters, kPage)),
         claimants_at(round_up(buckets_at + sizeof(Bucket) * buckets, kPage)),
         records_at(round_up(claimants_at + claimant_stride * claimants, kPage)),
@@ -142,7 +187,7 @@ struct Layout {
   Geometry geometry;
   std::uint32_t buckets, claimants, waiters;
   std::size_t name_offset, record_stride, claimant_stride;
-  std::size_t lives_at, infos_at, waiters_at, buckets_at, claimants_at, records_at, bytes;
+  std::size_t lives_at, infos_at, counts_at, waiters_at, buckets_at, claimants_at, records_at, bytes;
 
   /// Two builds that disagree on any of these must not share a segment.
   constexpr std::uint64_t fingerprint() const {
@@ -150,9 +195,10 @@ struct Layout {
     for (std::uint64_t number :
          {std::uint64_t{kLayoutVersion}, std::uint64_t{geometry.slots}, std::uint64_t{geometry.sessions},
           std::uint64_t{geometry.max_signature}, std::uint64_t{geometry.max_signee}, std::uint64_t{sizeof(Header)},
-          std::uint64_t{sizeof(SessionInfo)}, std::uint64_t{sizeof(Waiter)}, std::uint64_t{sizeof(NamePart)},
-          std::uint64_t{kTickShift}, std::uint64_t{kHintFan}, std::uint64_t{name_offset}, std::uint64_t{record_stride},
-          std::uint64_t{claimant_stride}, std::uint64_t{records_at}, std::uint64_t{bytes}}) {
+          std::uint64_t{sizeof(SessionInfo)}, std::uint64_t{sizeof(SessionCounts)}, std::uint64_t{sizeof(Waiter)},
+          std::uint64_t{sizeof(NamePart)}, std::uint64_t{kTickShift}, std::uint64_t{kHintFan},
+          std::uint64_t{name_offset}, std::uint64_t{record_stride}, std::uint64_t{claimant_stride},
+          std::uint64_t{records_at}, std::uint64_t{bytes}}) {
       hash = (hash ^ number) * 0x100'0000'01b3;
     }
     return hash;
@@ -162,6 +208,7 @@ struct Layout {
 static_assert(sizeof(Header) <= kPage);
 static_assert(offsetof(Header, ready) == 80 && offsetof(Header, names_epoch) == 128);
 static_assert(sizeof(LifeEntry) == 16 && sizeof(Bucket) == 16 && sizeof(Waiter) == 128 && sizeof(SessionInfo) == 128);
+static_assert(sizeof(ThreadCounts) == 64 && sizeof(SessionCounts) == 1216);
 static_assert(offsetof(Record, next) == 16 && offsetof(Record, tag) == 24 && kKeyOffset == 40);
 static_assert(offsetof(Claimant, signee) == 40);
 static_assert(Layout(Geometry{}).record_stride == 256 && Layout(Geometry{}).claimant_stride == 128);

@@ -1,5 +1,6 @@
 #include "table/locks.hpp"
 
+#include "os/probe.hpp"
 #include "table/quick.hpp"
 #include "table/waiting.hpp"
 
@@ -43,6 +44,17 @@ enum class Manners {
 
 enum class Tried { granted, refused, full };
 
+struct Cause {
+  Counter counter;
+  const char* name;
+};
+Cause cause_of_transfer(Standing before, bool outranked) {
+  if (before == Standing::abandoned) return {Counter::transfers_abandoned, "abandoned"};
+  if (before != Standing::held) return {Counter::transfers_expired, "expired"};
+  if (outranked) return {Counter::transfers_outranked, "outranked"};
+  return {Counter::transfers_forced, "forced"};
+}
+
 /// One try by the rules. `met`: what a glance has just shown. `place`: ours, when we wait. Fills in `response` or
 /// `obstacle`.
 Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Manners manners, const WaiterPlace* place,
@@ -79,12 +91,13 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
       corrupt("a cell has no known owner");
     }
 
+    const bool outranks = ask.level > holder.terms.rank.level();
     LockStatus status = LockStatus::failed;
     if (standing == Standing::unheld) {
       status = LockStatus::ok;
     } else if (own && ask.renews) {
       status = LockStatus::renewed;
-    } else if (standing != Standing::held || ask.level > holder.terms.rank.level() || ask.force) {
+    } else if (standing != Standing::held || outranks || ask.force) {
       status = LockStatus::transferred;
     }
     // What is free for all is left to those who have waited too long; what is ours by rank or force is not theirs.
@@ -106,6 +119,7 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
       // The claimant says it all already; only the deadline moves.
       if (!hit.replace(hit.head, Owner::claimant(holder.index, ends.deadline))) continue;
       response.token = hit.head.token();
+      caller.memory.tally.count(Counter::renewals);
     } else {
       const ClaimantUse claimant(caller, terms, ask.signee);
       if (!claimant) {
@@ -119,13 +133,20 @@ Tried attempt(const Caller& caller, const Ask& ask, std::optional<Hit> met, Mann
       if (!hit.replace(head, owner)) continue;
       remember(caller.memory, ask.key, {hit.index, hit.record, head, owner});
       response.token = head.token();
-      if (status != LockStatus::renewed) note_since(hit, head, table.rough_tick(now.about_ns()));
+      if (status == LockStatus::renewed) {
+        caller.memory.tally.count(Counter::renewals);
+      } else {
+        caller.memory.tally.count_grant(hit.record, head.token());
+        note_since(hit, head, table.rough_tick(now.about_ns()));
+      }
       if (has_holder) free_if_single(table, holder);
     }
     if (has_holder && hit.head.waiters()) wake_all_waiters(table, hit.index);    // they wait for another holder now
     response.status = status;
     if (status == LockStatus::transferred) {
-      session.count(Counter::transfers);
+      const auto& [counter, cause] = cause_of_transfer(standing, outranks);
+      session.count(counter);
+      KEYRACK_PROBE(take_over, KEYRACK_PROBE_TEXT(ask.key.bytes), KEYRACK_PROBE_TEXT(ask.signee), cause);
       response.previous_signee = std::move(obstacle.signee);
     }
     return Tried::granted;
@@ -209,7 +230,7 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
   if (Refusal refusal;
       met && !ask.force && is_plainly_refused(caller.session.table, *met, ask.signee, ask.level, refusal)) {
     remember(caller.memory, ask.key, *met);
-    caller.session.count(Counter::refusals);
+    caller.memory.tally.count(Counter::refusals);
     return refusal;
   }
   LockResponse response;
@@ -222,7 +243,7 @@ Result<LockResponse, Refusal> lock(const Caller& caller, const Ask& ask) {
     case Tried::refused:
       break;
   }
-  caller.session.count(Counter::refusals);
+  caller.memory.tally.count(Counter::refusals);
   return refusal<LockResponse>(Errc::forbidden, obstacle);
 }
 
@@ -246,12 +267,15 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
       error = Errc::would_deadlock;
     } else {
       caller.session.count(Counter::waits);
+      KEYRACK_PROBE(wait, KEYRACK_PROBE_TEXT(ask.key.bytes), KEYRACK_PROBE_TEXT(ask.signee));
+      const std::int64_t since_ns = os::monotonic_ns();
       Now now;
       const Ends ends =
           ends_of(table, ask.duration, ask.time_to_live, now);    // terms of the grant: one claimant for both
       const Terms terms = terms_of(ask, ends);
       const ClaimantUse self(caller, terms, ask.signee);
       tried = self ? wait(caller, ask, until_ns, self.index(), response, obstacle, error) : Tried::full;
+      count_time(table.counts(caller.session.id.slot).waiting, os::monotonic_ns() - since_ns);
       // The wake that was meant for the next holder may have been ours.
       if (tried != Tried::granted) wake_first_waiter(table, obstacle.hit.index);
     }
@@ -262,7 +286,7 @@ Result<LockResponse, Refusal> lock_until(const Caller& caller, const Ask& ask, s
     caller.session.count(Counter::deadlocks);
     return refusal(error);
   }
-  caller.session.count(Counter::refusals);
+  caller.memory.tally.count(Counter::refusals);
   return refusal<LockResponse>(error, obstacle);
 }
 
@@ -291,10 +315,13 @@ Result<UnlockResponse, Refusal> unlock(const Caller& caller, const Key& key, std
       if (same_signee) obstacle.signee = signee;
       obstacle.hit = hit;
       obstacle.held = true;
-      session.count(Counter::refusals);
+      caller.memory.tally.count(Counter::refusals);
       return refusal<UnlockResponse>(Errc::forbidden, obstacle);
     }
-    if (release(table, hit, holder)) return UnlockResponse{UnlockStatus::ok};
+    if (release(table, hit, holder)) {
+      caller.memory.tally.count_release(hit.record, hit.head.token());
+      return UnlockResponse{UnlockStatus::ok};
+    }
   }
 }
 

@@ -13,6 +13,7 @@ namespace keyrack::table {
 
 /// What one thread remembers of its last calls in one session.
 struct ThreadMemory {
+  Tally tally{};
   ClaimantCache claimants{};
   TextMemo<CellMemo> keys{};
   NumberMemo mutexes{};

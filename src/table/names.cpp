@@ -252,6 +252,7 @@ Result<std::optional<NameGrant>> take(const Caller& caller, const Names& names, 
     names.memo->number = number;
     names.memo->hit = {hit.index, hit.record, head, owner};
   }
+  caller.memory.tally.count(Counter::lendings);
   free_if_single(table, holder);
   return std::optional<NameGrant>{NameGrant{number, hit.index, head.token(), names.epoch}};
 }
@@ -368,7 +369,8 @@ Result<NameGrant> acquire_name(const Caller& caller, const Family& family, bool 
     if (family.auto_release_after && (root = place_of(names, 0))) {
       announce_the_old(names, *root, *family.auto_release_after, now);
     }
-    std::optional<std::uint32_t> number = lowest_remembered(names);
+    // What is remembered is tried once: in a damaged segment its records may be lost, and its words stay as they are.
+    std::optional<std::uint32_t> number = tries == 0 ? lowest_remembered(names) : std::nullopt;
     if (!number && (root || (root = place_of(names, 0)))) {
       number = lowest_announced(names, *root, family.auto_release_after);
     }

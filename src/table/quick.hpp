@@ -50,21 +50,27 @@ inline void note_since(const Hit& hit, Head granted, Tick tick) {
 }
 
 /// False: the cell has changed. `since`: for people.
-inline bool grant_idle(Hit& hit, ClaimantIndex claimant, Tick deadline, Tick since) {
+inline bool grant_idle(ThreadMemory& mine, Hit& hit, ClaimantIndex claimant, Tick deadline, Tick since) {
   if (!change(hit, hit.head.next_token(), Owner::claimant(claimant, deadline))) return false;    // [G1]
   note_since(hit, hit.head, since);
+  mine.tally.count_grant(hit.record, hit.head.token());
   return true;
 }
 
 /// False: somebody waits for it, or the cell has changed.
-inline bool release_quiet(Hit& hit) { return is_quiet(hit) && change(hit, hit.head.next_token(), Owner::idle()); }
+inline bool release_quiet(ThreadMemory& mine, Hit& hit) {
+  const std::uint64_t token = hit.head.token();
+  if (!is_quiet(hit) || !change(hit, hit.head.next_token(), Owner::idle())) return false;
+  mine.tally.count_release(hit.record, token);
+  return true;
+}
 
 /// Ours, held by a claimant that was taken for one call.
-[[gnu::noinline]] inline bool release_single(const Table& table, const ThreadMemory& mine, Hit& hit,
+[[gnu::noinline]] inline bool release_single(const Table& table, ThreadMemory& mine, Hit& hit,
                                              std::string_view signee) {
   const Descriptor holder = describe(table, hit.owner.claimant_index());
   const Terms* terms = mine.claimants.terms_of_single(holder, signee);
-  if (terms == nullptr || terms->gone_gap != kNever || !release_quiet(hit)) return false;
+  if (terms == nullptr || terms->gone_gap != kNever || !release_quiet(mine, hit)) return false;
   free_if_single(table, holder);
   return true;
 }
@@ -75,19 +81,20 @@ inline bool release_ours(const Table& table, ThreadMemory& mine, Hit& hit, std::
   if (!hit.owner.is_claimant()) return false;
   const Terms* terms = mine.claimants.terms_of(hit.owner.claimant_index(), signee);
   if (terms == nullptr) return release_single(table, mine, hit, signee);
-  return terms->gone_gap == kNever && release_quiet(hit);
+  return terms->gone_gap == kNever && release_quiet(mine, hit);
 }
 
 // By memory alone, without a look at the table.
 
 /// The token; 0: not so.
-inline std::uint64_t grant_again(CellMemo& memo, const ClaimantIndex* claimant, Tick deadline, Tick since) {
+inline std::uint64_t grant_again(ThreadMemory& mine, CellMemo& memo, const ClaimantIndex* claimant, Tick deadline,
+                                 Tick since) {
   if (claimant == nullptr) return 0;
   if (memo.doubts != 0) {
     --memo.doubts;
     return 0;
   }
-  if (grant_idle(memo.hit, *claimant, deadline, since)) [[likely]]
+  if (grant_idle(mine, memo.hit, *claimant, deadline, since)) [[likely]]
     return memo.hit.head.token();
   memo.doubts = kDoubts;
   return 0;
@@ -100,7 +107,7 @@ template <class MakeWish>
   CellMemo* memo = mine.keys.find(signature);
   if (memo == nullptr || !is_idle(memo->hit)) return 0;
   const Wish wish = make_wish();
-  return grant_again(*memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
+  return grant_again(mine, *memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
 }
 
 /// The same by a signee that is not remembered.
@@ -111,7 +118,7 @@ std::uint64_t lock_remembered_anew(const Caller& caller, std::string_view signat
   const Wish wish = make_wish();
   if (has_nul(wish.signee)) return 0;
   const ClaimantUse claimant(caller, wish.terms, wish.signee);
-  return claimant ? grant_again(*memo, &claimant.index(), wish.deadline, wish.since) : 0;
+  return claimant ? grant_again(caller.memory, *memo, &claimant.index(), wish.deadline, wish.since) : 0;
 }
 
 inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
@@ -124,14 +131,15 @@ inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::strin
 /// the key.
 inline std::uint64_t lock_remembered(ThreadMemory& mine, std::uint64_t number, Tick since) {
   CellMemo* memo = mine.mutexes.find(number);
-  return memo != nullptr && is_idle(memo->hit) ? grant_again(*memo, mine.claimants.self_index(), kNever, since) : 0;
+  return memo != nullptr && is_idle(memo->hit) ? grant_again(mine, *memo, mine.claimants.self_index(), kNever, since)
+                                               : 0;
 }
 
 inline bool unlock_remembered(ThreadMemory& mine, std::uint64_t number, std::uint64_t token) {
   CellMemo* memo = mine.mutexes.find(number);
   const ClaimantIndex* self = mine.claimants.self_index();
   return memo != nullptr && self != nullptr && memo->hit.head.token() == token &&
-         memo->hit.owner == Owner::claimant(*self, kNever) && release_quiet(memo->hit);
+         memo->hit.owner == Owner::claimant(*self, kNever) && release_quiet(mine, memo->hit);
 }
 
 /// Another one holds it, who lives, without a lease, and not by less right. Fills in the refusal. False: not so.
@@ -157,7 +165,7 @@ inline bool refused_remembered(const Caller& caller, std::string_view signature,
       !is_plainly_refused(caller.session.table, memo->hit, signee, level, refusal)) {
     return false;
   }
-  caller.session.count(Counter::refusals);
+  caller.memory.tally.count(Counter::refusals);
   return true;
 }
 
@@ -201,7 +209,7 @@ inline std::uint64_t lock_idle(const Caller& caller, const Ask& ask, std::option
   if (is_idle(hit)) {
     const Wish wish = wish_of(table, ask);
     const ClaimantIndex* claimant = mine.claimants.find(wish.terms, wish.signee);
-    if (claimant != nullptr && grant_idle(hit, *claimant, wish.deadline, wish.since)) {
+    if (claimant != nullptr && grant_idle(mine, hit, *claimant, wish.deadline, wish.since)) {
       remember(mine, ask.key, hit);
       return hit.head.token();
     }

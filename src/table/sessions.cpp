@@ -1,6 +1,7 @@
 #include "table/sessions.hpp"
 
 #include "os/futex.hpp"
+#include "os/probe.hpp"
 #include "os/process.hpp"
 #include "table/grants.hpp"
 #include "table/names.hpp"
@@ -24,6 +25,8 @@ void write_info(const Table& table, SessionId id, const os::Identity& self) {
   info.uid.store(self.uid, std::memory_order_relaxed);
   info.attached_ns.store(static_cast<std::uint64_t>(os::wall_ns()), std::memory_order_relaxed);
   for (int i = 0; i < 2; ++i) info.command[i].store(words[i], std::memory_order_relaxed);
+  SessionCounts& counts = table.counts(id.slot);
+  for (unsigned i = 0; i < kCounters; ++i) counts.before[i].store(total(counts, i), std::memory_order_relaxed);
   info.generation.store(id.generation);
 }
 
@@ -71,9 +74,10 @@ bool recover_the_dead(const Table& table) {
     Word& word = table.life(slot).word;
     Life life{word.load(std::memory_order_acquire)};
     if (!life.owner_died()) continue;
+    KEYRACK_PROBE(recovery, slot, life.generation());
     recover(table, {slot, life.generation()});
     if (word.compare_exchange_strong(life.bits, life.cleared().bits)) {
-      table.info(slot).counters[static_cast<unsigned>(Counter::recoveries)].fetch_add(1, std::memory_order_relaxed);
+      count(table.counts(slot), Counter::recoveries);
       os::futex_wake(os::low_half(word), INT_MAX);
     }
     any = true;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "os/clock.hpp"
+#include "table/counts.hpp"
 #include "table/layout.hpp"
 
 #include <cstddef>
@@ -93,6 +94,10 @@ class Table {
     if (slot >= layout_.geometry.sessions) corrupt("a session's index is out of range");
     return at<SessionInfo>(layout_.infos_at, sizeof(SessionInfo), slot);
   }
+  SessionCounts& counts(std::uint32_t slot) const {
+    if (slot >= layout_.geometry.sessions) corrupt("a session's index is out of range");
+    return at<SessionCounts>(layout_.counts_at, sizeof(SessionCounts), slot);
+  }
   Waiter& waiter(std::uint32_t index) const {
     if (index >= layout_.waiters) corrupt("a waiter's index is out of range");
     return at<Waiter>(layout_.waiters_at, sizeof(Waiter), index);
@@ -139,22 +144,32 @@ class Table {
   std::int64_t epoch_ns_;    // a copy: it is sound, and stays so
 };
 
-/// Counters of a session, for people. Same order as in keyrack::Counters.
-enum class Counter : unsigned { inserts, evictions, transfers, refusals, waits, deadlocks, recoveries };
-
 /// This process's place in a table: everything that its threads do there, they do as this session.
 struct Session {
   Table table;
   SessionId id;
   std::atomic<std::uint32_t> record_cursor{0};    // where to look for room next
   std::atomic<std::uint32_t> claimant_cursor{0};
-  std::atomic<bool> binds{false};    // has had claimants that are bound to it
+  std::atomic<bool> binds{false};            // has had claimants that are bound to it
+  std::atomic<std::uint32_t> counting{0};    // a bit for each of its ThreadCounts that a thread has
 
   explicit Session(const Table& t) : table(t) {}
 
-  void count(Counter counter) const {
-    table.info(id.slot).counters[static_cast<unsigned>(counter)].fetch_add(1, std::memory_order_relaxed);
+  ThreadCounts& shared_thread_counts() const { return table.counts(id.slot).threads[kThreadCounts - 1]; }
+  /// To count in, for one more thread, until given back; if all are taken, those that are shared.
+  ThreadCounts& take_thread_counts() {
+    ThreadCounts* const all = table.counts(id.slot).threads;
+    for (unsigned i = 0; i + 1 < kThreadCounts; ++i) {
+      if ((counting.fetch_or(1u << i) & 1u << i) == 0) return all[i];
+    }
+    return shared_thread_counts();
   }
+  void give_back(const ThreadCounts& counts) {
+    const auto i = static_cast<unsigned>(&counts - table.counts(id.slot).threads);
+    if (i + 1 < kThreadCounts) counting.fetch_and(~(1u << i));
+  }
+
+  void count(Counter counter) const { table::count(table.counts(id.slot), counter); }
 };
 
 }    // namespace keyrack::table

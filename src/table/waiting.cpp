@@ -1,6 +1,7 @@
 #include "table/waiting.hpp"
 
 #include "os/futex.hpp"
+#include "os/probe.hpp"
 
 #include <algorithm>
 #include <climits>
@@ -23,6 +24,7 @@ void for_each_waiter(const Table& table, Visit&& visit) {
 }
 
 void wake(const Table& table, std::uint32_t index) {
+  KEYRACK_PROBE(wake, table.waiter(index).record.load(std::memory_order_relaxed));
   os::FutexWord& word = os::low_half(table.waiter(index).wake);
   word.fetch_add(1);
   os::futex_wake(word, 1);    // killed before this: the slice ends the sleep
@@ -169,8 +171,9 @@ void WaiterPlace::sleep(std::uint32_t wake_count, std::int64_t until_ns, std::in
   Word& life_word = session_.table.life(holder->slot).word;
   Life life{life_word.load(std::memory_order_relaxed)};
   if (!life.has_waiters() && life.alive() && life.generation() == holder->generation) {
+    // If it fails another waiter has marked it, or it has died: the futex call sees which, and sleeps or does not.
     const Life marked = life.with_waiters();
-    if (!life_word.compare_exchange_strong(life.bits, marked.bits)) return;
+    life_word.compare_exchange_strong(life.bits, marked.bits);
     life = marked;
   }
   if (!life.alive() || life.generation() != holder->generation) return;

@@ -1,5 +1,7 @@
 #include "calls.hpp"
 
+#include "segment_fixture.hpp"
+
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -13,7 +15,6 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr microseconds kShortWait{40};
 
 /// What escaped a call that does not throw.
@@ -124,6 +125,18 @@ void Calls::name(NameManager* names) {
   one("acquire after a reset", [&] { return names->acquire(family); });
 }
 
+void Calls::become_known(LockService* locks, NameManager* names) {
+  if (locks == nullptr || names == nullptr) return;
+  for (const std::string* key : {&image_.idle, &image_.held}) {
+    one("lock", [&] { return locks->lock({*key, "dora"}, kBound); });
+    one("check", [&] { return locks->check(*key); });
+  }
+  one("unlock", [&] { return locks->unlock({image_.idle, "dora"}); });
+  one("acquire", [&] { return names->acquire(image_.family); });
+  one("release", [&] { return names->release(image_.family, "2"); });
+  one("acquire", [&] { return names->acquire(image_.family); });
+}
+
 void Calls::crowd(LockService* locks) {
   if (locks == nullptr) return;
   const unsigned count = image_.geometry.slots < 32 ? image_.geometry.slots : 8;
@@ -149,7 +162,10 @@ void Calls::make(const std::function<void()>& damage) {
   open("open_inspector", inspector, [&] { return open_inspector(segment_); });
   open("open_lock_service", locks, [&] { return open_lock_service(url); });
   open("open_name_manager", names, [&] { return open_name_manager(url + "&auto_release_after=1h"); });
-  if (damage) damage();
+  if (damage) {
+    become_known(locks.get(), names.get());    // what the thread remembers leads to the damaged places, too
+    damage();
+  }
   look(inspector.get());
   lock(locks.get());
   name(names.get());

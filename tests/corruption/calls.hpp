@@ -33,6 +33,7 @@ class Calls {
   void make(const std::function<void()>& damage);
 
  private:
+  void become_known(LockService*, NameManager*);
   void look(Inspector*);
   void lock(LockService*);
   void name(NameManager*);

@@ -165,6 +165,7 @@ std::string place_of(const table::Layout& layout, std::size_t offset) {
                           {"bucket", layout.buckets_at, sizeof(table::Bucket)},
                           {"waiter", layout.waiters_at, sizeof(table::Waiter)},
                           {"session info", layout.infos_at, sizeof(table::SessionInfo)},
+                          {"session counts", layout.counts_at, sizeof(table::SessionCounts)},
                           {"life", layout.lives_at, sizeof(table::LifeEntry)}};
   for (const Array& array : arrays) {
     if (offset < array.at) continue;

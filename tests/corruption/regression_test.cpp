@@ -72,6 +72,17 @@ TEST_F(RegressionTest, MoreNamesThanThereIsRoomFor) {
   EXPECT_EQ(outcome(aging->acquire("family")), "corrupt_segment");
 }
 
+TEST_F(RegressionTest, HintsThatAreRememberedOfARecordThatIsNoLongerFound) {
+  const auto names = open_names(geometry_);
+  ASSERT_EQ(outcome(names->acquire("family")), "0");
+  ASSERT_EQ(outcome(names->release("family", "0")), "ok");
+  ASSERT_EQ(outcome(names->acquire("family")), "0");    // by its hint, which is remembered
+  const table::Search root = table::find(table(), table::Key::name(table().names_epoch(), "family", 0));
+  ASSERT_TRUE(root.hit);
+  root.hit->record->key[1] ^= 1;    // of its family
+  EXPECT_EQ(outcome(names->acquire("family")), "0") << "made anew";
+}
+
 TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {
   const auto locks = open_locks(geometry_);
   ASSERT_EQ(outcome(locks->lock({"job", "anna"})), "ok");

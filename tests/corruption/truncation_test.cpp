@@ -28,9 +28,9 @@ class TruncationTest : public SegmentFixture {
   }
   static std::vector<std::size_t> lengths() {
     const table::Layout& all = layout();
-    return {all.bytes - 1,    all.bytes - table::kPage, all.records_at, all.claimants_at,
-            all.buckets_at,   all.waiters_at,           all.infos_at,   all.lives_at,
-            table::kPage - 1, sizeof(table::Header)};
+    return {all.bytes - 1,  all.bytes - table::kPage, all.records_at,       all.claimants_at,
+            all.buckets_at, all.waiters_at,           all.counts_at,        all.infos_at,
+            all.lives_at,   table::kPage - 1,         sizeof(table::Header)};
   }
 
   const std::string geometry_ = "slots=64&sessions=8";

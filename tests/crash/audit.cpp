@@ -315,7 +315,10 @@ class Prober {
     const std::string full = scenario_.fills ? "|table_full" : "";
     const std::string granted = "ok|transferred from victim|transferred from survivor|transferred from helper" + full;
     const std::string unlocked = full.empty() ? "ok" : "ok|no_lock";
-    const bool held = static_cast<bool>(actor_.locks().check(key));
+    // One who waits for it may take it at any time, and keeps it.
+    const bool contended = scenario_.helper == Helper::waits;
+    const std::string taken = contended ? "|forbidden|timed_out" : "";
+    const bool held = contended || actor_.locks().check(key);
     const std::string refused = held ? "|forbidden|timed_out" : "";
     timed(
         about + "checking", [&] { return outcome(actor_.locks().check(key)); },
@@ -330,18 +333,16 @@ class Prober {
         about + "confirming", [&] { return outcome(actor_.locks().confirm(key, 1)); }, "lost|ok");
     timed(
         about + "unlocking", [&] { return actor_.unlock(key, "prober"); }, unlocked);
-    // Nobody holds it now, but for one who has waited for it.
-    const bool contended = scenario_.helper == Helper::waits;
-    const std::string taken = contended ? "|forbidden|timed_out" : "";
-    timed(
-        about + "waiting in line", [&] { return actor_.lock_for(key, "prober", contended ? 1ms : kWaitLimit); },
-        granted + taken);
-    timed(
-        about + "leaving", [&] { return actor_.unlock(key, "prober"); }, unlocked + taken);
-    timed(
-        about + "locking", [&] { return actor_.lock(key, "prober"); }, granted + taken);
-    timed(
-        about + "unlocking again", [&] { return actor_.unlock(key, "prober"); }, unlocked + taken);
+    // What was not granted is not given back.
+    const auto and_back = [&](const std::string& call, const std::string& back, const auto& make) {
+      const std::string answer = timed(about + call, make, granted + taken);
+      const bool has = answer != "forbidden" && answer != "timed_out";
+      timed(
+          about + back, [&] { return actor_.unlock(key, "prober"); }, has ? unlocked : "forbidden|no_lock");
+    };
+    and_back("waiting in line", "leaving",
+             [&] { return actor_.lock_for(key, "prober", contended ? 1ms : kWaitLimit); });
+    and_back("locking", "unlocking again", [&] { return actor_.lock(key, "prober"); });
   }
 
   void use_names() {

@@ -6,7 +6,7 @@ namespace keyrack::simulation {
 
 namespace {
 
-using Kind = Call::Kind;
+using Do = Call::Kind;
 
 class Planner {
  public:
@@ -37,7 +37,7 @@ class Planner {
     }
     for (std::uint32_t calls = below(4); calls > 0; --calls) {
       plan.before.push_back(call(1));
-      if (plan.before.back().kind == Kind::wait) plan.before.back().kind = Kind::lock;
+      if (plan.before.back().kind == Do::wait) plan.before.back().kind = Do::lock;
     }
     plan.remember = below(2) == 0;
     return plan;
@@ -49,8 +49,7 @@ class Planner {
   Call call(std::uint32_t thread) {
     if (theme_ == 0 || (theme_ == 1 && below(2) == 0)) return names_call();
     Call call;
-    constexpr Kind kKinds[] = {Kind::lock,   Kind::lock,   Kind::lock,  Kind::wait,
-                               Kind::unlock, Kind::unlock, Kind::check, Kind::confirm};
+    constexpr Do kKinds[] = {Do::lock, Do::lock, Do::lock, Do::wait, Do::unlock, Do::unlock, Do::check, Do::confirm};
     call.kind = kKinds[below(8)];
     const bool plain = theme_ == 3 || below(2) == 0;
     call.key = plain ? below(keys_) : kPlainKeys + below(keys_);
@@ -69,17 +68,17 @@ class Planner {
   std::vector<Call> queue(std::uint32_t thread) {
     std::vector<Call> calls;
     for (std::uint32_t turns = 1 + below(2); turns > 0; --turns) {
-      calls.push_back({.kind = Kind::wait, .signee = thread});
-      calls.push_back({.kind = Kind::unlock, .signee = thread});
+      calls.push_back({.kind = Do::wait, .signee = thread});
+      calls.push_back({.kind = Do::unlock, .signee = thread});
     }
     return calls;
   }
 
   Call names_call() {
-    constexpr Kind kKinds[] = {Kind::hold,    Kind::hold,      Kind::acquire,     Kind::release,   Kind::give_back,
-                               Kind::release, Kind::give_back, Kind::try_acquire, Kind::keep_alive};
+    constexpr Do kKinds[] = {Do::hold,    Do::hold,      Do::acquire,     Do::release,   Do::give_back,
+                             Do::release, Do::give_back, Do::try_acquire, Do::keep_alive};
     Call call;
-    call.kind = below(12) == 0 ? Kind::reset : kKinds[below(9)];
+    call.kind = below(12) == 0 ? Do::reset : kKinds[below(9)];
     call.key = below(3);
     call.bound = below(2) == 0;
     return call;
@@ -116,7 +115,7 @@ std::string to_text(const Plan& plan) {
 }
 
 std::vector<Drill> drills() {
-  const auto of = [](Kind kind, std::uint32_t signee, std::uint32_t key = 0) {
+  const auto of = [](Do kind, std::uint32_t signee, std::uint32_t key = 0) {
     return Call{.kind = kind, .key = key, .signee = signee};
   };
   const auto two = [](std::vector<Call> before, std::vector<Call> first, std::vector<Call> second) {
@@ -125,34 +124,33 @@ std::vector<Drill> drills() {
     plan.parts = {{1, std::move(first)}, {2, std::move(second)}};
     return plan;
   };
-  const Call stale{.kind = Kind::lock, .key = 4, .signee = 1, .bound = false, .duration_ms = -1};
-  const Call taker{.kind = Kind::lock, .key = 4, .signee = 2, .bound = false};
-  const Call renewal{.kind = Kind::lock, .key = 4, .signee = 1, .level = 1, .bound = false};
+  const Call stale{.kind = Do::lock, .key = 4, .signee = 1, .bound = false, .duration_ms = -1};
+  const Call taker{.kind = Do::lock, .key = 4, .signee = 2, .bound = false};
+  const Call renewal{.kind = Do::lock, .key = 4, .signee = 1, .level = 1, .bound = false};
   std::vector<Drill> all{
-      {"insert, insert", two({}, {of(Kind::lock, 1)}, {of(Kind::lock, 2)})},
-      {"insert, insert of neighbours", two({}, {of(Kind::lock, 1, 0)}, {of(Kind::lock, 2, 1)})},
-      {"lock idle, lock idle", two({of(Kind::lock, 1), of(Kind::unlock, 1)}, {of(Kind::lock, 1)}, {of(Kind::lock, 2)})},
-      {"unlock, lock", two({of(Kind::lock, 1)}, {of(Kind::unlock, 1)}, {of(Kind::lock, 2)})},
-      {"unlock, check", two({of(Kind::lock, 1)}, {of(Kind::unlock, 1)}, {of(Kind::check, 2)})},
-      {"unlock and lock, confirm",
-       two({of(Kind::lock, 1)}, {of(Kind::unlock, 1), of(Kind::lock, 1)}, {of(Kind::check, 2)})},
+      {"insert, insert", two({}, {of(Do::lock, 1)}, {of(Do::lock, 2)})},
+      {"insert, insert of neighbours", two({}, {of(Do::lock, 1, 0)}, {of(Do::lock, 2, 1)})},
+      {"lock idle, lock idle", two({of(Do::lock, 1), of(Do::unlock, 1)}, {of(Do::lock, 1)}, {of(Do::lock, 2)})},
+      {"unlock, lock", two({of(Do::lock, 1)}, {of(Do::unlock, 1)}, {of(Do::lock, 2)})},
+      {"unlock, check", two({of(Do::lock, 1)}, {of(Do::unlock, 1)}, {of(Do::check, 2)})},
+      {"unlock and lock, confirm", two({of(Do::lock, 1)}, {of(Do::unlock, 1), of(Do::lock, 1)}, {of(Do::check, 2)})},
       {"take-over, renewal", two({stale}, {renewal}, {taker})},
-      {"take-over, check", two({stale}, {{.kind = Kind::check, .key = 4}}, {taker})},
-      {"take-over, unlock", two({stale}, {{.kind = Kind::unlock, .key = 4, .signee = 1}}, {taker})},
-      {"evict, lock", two({of(Kind::lock, 1, 0), of(Kind::unlock, 1, 0), of(Kind::lock, 1, 1), of(Kind::unlock, 1, 1)},
-                          {of(Kind::lock, 1, 2)}, {of(Kind::lock, 2, 0)})},
-      {"evict, evict", two({of(Kind::lock, 1, 0), of(Kind::unlock, 1, 0), of(Kind::lock, 1, 1), of(Kind::unlock, 1, 1)},
-                           {of(Kind::lock, 1, 2)}, {of(Kind::lock, 2, 3)})},
+      {"take-over, check", two({stale}, {{.kind = Do::check, .key = 4}}, {taker})},
+      {"take-over, unlock", two({stale}, {{.kind = Do::unlock, .key = 4, .signee = 1}}, {taker})},
+      {"evict, lock", two({of(Do::lock, 1, 0), of(Do::unlock, 1, 0), of(Do::lock, 1, 1), of(Do::unlock, 1, 1)},
+                          {of(Do::lock, 1, 2)}, {of(Do::lock, 2, 0)})},
+      {"evict, evict", two({of(Do::lock, 1, 0), of(Do::unlock, 1, 0), of(Do::lock, 1, 1), of(Do::unlock, 1, 1)},
+                           {of(Do::lock, 1, 2)}, {of(Do::lock, 2, 3)})},
       {"evict and come back, check",
-       two({of(Kind::lock, 1, 0), of(Kind::lock, 1, 1), of(Kind::unlock, 1, 1)},
-           {of(Kind::lock, 1, 2), of(Kind::unlock, 1, 2), of(Kind::lock, 1, 1)}, {of(Kind::lock, 2, 0)})},
-      {"unlock, wait", two({of(Kind::lock, 1)}, {of(Kind::unlock, 1)}, {of(Kind::wait, 2)})},
-      {"acquire, acquire", two({}, {of(Kind::acquire, 1)}, {of(Kind::acquire, 2)})},
-      {"give back, hold", two({of(Kind::hold, 1)}, {{.kind = Kind::release, .key = 0}}, {of(Kind::hold, 2)})},
-      {"hold, give back and hold", two({of(Kind::hold, 1), of(Kind::hold, 1)}, {{.kind = Kind::release, .key = 0}},
-                                       {{.kind = Kind::release, .key = 1}, of(Kind::hold, 2)})},
-      {"reset, hold", two({of(Kind::hold, 1)}, {of(Kind::reset, 1)}, {of(Kind::hold, 2)})},
-      {"try, release", two({of(Kind::hold, 1)}, {{.kind = Kind::release, .key = 0}}, {of(Kind::try_acquire, 2)})},
+       two({of(Do::lock, 1, 0), of(Do::lock, 1, 1), of(Do::unlock, 1, 1)},
+           {of(Do::lock, 1, 2), of(Do::unlock, 1, 2), of(Do::lock, 1, 1)}, {of(Do::lock, 2, 0)})},
+      {"unlock, wait", two({of(Do::lock, 1)}, {of(Do::unlock, 1)}, {of(Do::wait, 2)})},
+      {"acquire, acquire", two({}, {of(Do::acquire, 1)}, {of(Do::acquire, 2)})},
+      {"give back, hold", two({of(Do::hold, 1)}, {{.kind = Do::release, .key = 0}}, {of(Do::hold, 2)})},
+      {"hold, give back and hold", two({of(Do::hold, 1), of(Do::hold, 1)}, {{.kind = Do::release, .key = 0}},
+                                       {{.kind = Do::release, .key = 1}, of(Do::hold, 2)})},
+      {"reset, hold", two({of(Do::hold, 1)}, {of(Do::reset, 1)}, {of(Do::hold, 2)})},
+      {"try, release", two({of(Do::hold, 1)}, {{.kind = Do::release, .key = 0}}, {of(Do::try_acquire, 2)})},
   };
   return all;
 }

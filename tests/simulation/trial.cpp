@@ -416,7 +416,7 @@ class Trial {
     if (!lost.empty()) world_.report("audit: " + lost);
     std::uint64_t recoveries = 0;
     for (std::uint32_t slot = 0; slot < table_.geometry().sessions; ++slot) {
-      recoveries += table_.info(slot).counters[static_cast<unsigned>(table::Counter::recoveries)].load();
+      recoveries += table::total(table_.counts(slot), static_cast<unsigned>(table::Counter::recoveries));
     }
     if (recoveries > attached_) world_.report("one dead session was counted twice");
   }

@@ -15,11 +15,12 @@ TEST(Layout, GoldenOffsetsOfTheDefaultGeometry) {
   EXPECT_EQ(kLayoutVersion, 1u);
   EXPECT_EQ(layout.lives_at, 4096u);
   EXPECT_EQ(layout.infos_at, 20'480u);
-  EXPECT_EQ(layout.waiters_at, 151'552u);
-  EXPECT_EQ(layout.buckets_at, 421'888u);
-  EXPECT_EQ(layout.claimants_at, 1'470'464u);
-  EXPECT_EQ(layout.records_at, 11'964'416u);
-  EXPECT_EQ(layout.bytes, 28'741'632u);
+  EXPECT_EQ(layout.counts_at, 151'552u);
+  EXPECT_EQ(layout.waiters_at, 1'396'736u);
+  EXPECT_EQ(layout.buckets_at, 1'667'072u);
+  EXPECT_EQ(layout.claimants_at, 2'715'648u);
+  EXPECT_EQ(layout.records_at, 13'209'600u);
+  EXPECT_EQ(layout.bytes, 29'986'816u);
   EXPECT_EQ(layout.fingerprint(), Layout(Geometry{}).fingerprint());
 }
 
@@ -37,7 +38,8 @@ TEST(Layout, ArraysDoNotOverlapAndIndexesFit) {
        {Geometry{}, Geometry{1, 1, 1, 1}, Geometry{kMaxSlots, kMaxSessions, 4096, 4096}, Geometry{1000, 7, 33, 129}}) {
     const Layout layout(geometry);
     EXPECT_LE(layout.lives_at + sizeof(LifeEntry) * geometry.sessions, layout.infos_at);
-    EXPECT_LE(layout.infos_at + sizeof(SessionInfo) * geometry.sessions, layout.waiters_at);
+    EXPECT_LE(layout.infos_at + sizeof(SessionInfo) * geometry.sessions, layout.counts_at);
+    EXPECT_LE(layout.counts_at + sizeof(SessionCounts) * geometry.sessions, layout.waiters_at);
     EXPECT_LE(layout.waiters_at + sizeof(Waiter) * layout.waiters, layout.buckets_at);
     EXPECT_LE(layout.buckets_at + sizeof(Bucket) * layout.buckets, layout.claimants_at);
     EXPECT_LE(layout.claimants_at + layout.claimant_stride * layout.claimants, layout.records_at);

@@ -1,7 +1,8 @@
 // keyrack dump: every record of a segment, for people, programs, spreadsheets and monitoring.
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 #include "words.hpp"
 
 #include <fnmatch.h>
@@ -287,13 +288,12 @@ int dump(const CommandLine& line, const DumpOptions& options) {
 }    // namespace
 
 void add_dump(CommandLine& line) {
-  const auto [command, options] = add_command("dump", "every record of a segment, without disturbing anyone",
-                                              "keyrack dump --format json --filter 'job/*'", line, dump);
-  add_format(command, options->format, {"table", "json", "csv", "openmetrics"});
-  command->add_option("--filter", options->filter, "only keys, and names as FAMILY/NAME, that match")
-      ->type_name("GLOB");
-  command->add_flag("--held", options->held, "only what is held now");
-  command->add_flag("--all", options->all, "idle locks, too: unlocked, and kept for speed");
+  auto [command, options] = add_command("dump", "every record of a segment, without disturbing anyone",
+                                        "keyrack dump --format json --filter 'job/*'", line, dump);
+  command.add_format(options->format, {"table", "json", "csv", "openmetrics"});
+  command.add("--filter", options->filter, "only keys, and names as FAMILY/NAME, that match").type_name("GLOB");
+  command.add_flag("--held", options->held, "only what is held now");
+  command.add_flag("--all", options->all, "idle locks, too: unlocked, and kept for speed");
 }
 
 }    // namespace keyrack::command

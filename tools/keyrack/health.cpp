@@ -1,7 +1,8 @@
 // keyrack stats, verify: how a segment fares, and whether it is sound.
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 #include "words.hpp"
 
 #include <algorithm>
@@ -69,9 +70,9 @@ int verify(const CommandLine& line, const VerifyOptions&) {
 
 void add_health(CommandLine& line) {
   {
-    const auto [command, options] = add_command("stats", "figures of a segment and what was counted since it was made",
-                                                "keyrack stats", line, stats);
-    add_format(command, options->format, {"text", "json"});
+    auto [command, options] = add_command("stats", "figures of a segment and what was counted since it was made",
+                                          "keyrack stats", line, stats);
+    command.add_format(options->format, {"text", "json"});
   }
   add_command("verify", "check every invariant of a segment", "keyrack verify --url shm://orders", line, verify);
 }

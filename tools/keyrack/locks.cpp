@@ -1,7 +1,8 @@
 // keyrack lock, unlock, check: one lock, one call.
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -138,31 +139,31 @@ int check(const CommandLine& line, const CheckLineOptions& options) {
 
 void add_locks(CommandLine& line) {
   {
-    const auto [command, options] = add_command(
+    auto [command, options] = add_command(
         "lock",
         "ask for a lock, and print status, token and previous signee; it stays until unlocked, or its lease ends",
         "keyrack lock job/42 --signee worker-7 --duration 10s", line, lock);
-    command->add_option("KEY", options->key, "the lock's key")->required();
-    command->add_option("--signee", options->signee, "who asks")->required();
-    command->add_option("--level", options->level, "a higher one takes the lock from a lower one, else 0");
-    add_duration(command, "--duration", options->duration, "lease, else the URL's; -1s: stale at once");
-    add_duration(command, "--ttl", options->time_to_live, "after this the record is gone, else the URL's");
-    command->add_flag("--force", options->force, "take it whoever holds it");
-    add_duration(command, "--wait", options->wait, "wait for so long at most, else not at all");
-    add_format(command, options->format, {"text", "json"});
+    command.add("KEY", options->key, "the lock's key").required();
+    command.add("--signee", options->signee, "who asks").required();
+    command.add("--level", options->level, "a higher one takes the lock from a lower one, else 0");
+    command.add_duration("--duration", options->duration, "lease, else the URL's; -1s: stale at once");
+    command.add_duration("--ttl", options->time_to_live, "after this the record is gone, else the URL's");
+    command.add_flag("--force", options->force, "take it whoever holds it");
+    command.add_duration("--wait", options->wait, "wait for so long at most, else not at all");
+    command.add_format(options->format, {"text", "json"});
   }
   {
-    const auto [command, options] = add_command("unlock", "give a lock back; no_lock where there is none",
-                                                "keyrack unlock job/42 --signee worker-7", line, unlock);
-    command->add_option("KEY", options->key, "the lock's key")->required();
-    command->add_option("--signee", options->signee, "who holds it")->required();
-    add_format(command, options->format, {"text", "json"});
+    auto [command, options] = add_command("unlock", "give a lock back; no_lock where there is none",
+                                          "keyrack unlock job/42 --signee worker-7", line, unlock);
+    command.add("KEY", options->key, "the lock's key").required();
+    command.add("--signee", options->signee, "who holds it").required();
+    command.add_format(options->format, {"text", "json"});
   }
   {
-    const auto [command, options] =
+    auto [command, options] =
         add_command("check", "tell who holds a lock", "keyrack check job/42 --format json", line, check);
-    command->add_option("KEY", options->key, "the lock's key")->required();
-    add_format(command, options->format, {"text", "json"});
+    command.add("KEY", options->key, "the lock's key").required();
+    command.add_format(options->format, {"text", "json"});
   }
 }
 

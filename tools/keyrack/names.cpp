@@ -1,8 +1,9 @@
 // keyrack hold, acquire, try-acquire, keep-alive, release, list, reset: pooled names.
 #include "child.hpp"
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 
 #include <chrono>
 #include <utility>
@@ -134,33 +135,32 @@ int reset(const CommandLine& line, const NoOptions&) {
 
 template <NameCall call>
 void add_name_call(CommandLine& line, const std::string& name, const std::string& description) {
-  const auto [command, options] =
-      add_command(name, description, "keyrack " + name + " worker 0", line, call_with_name<call>);
-  command->add_option("FAMILY", options->family, "the family")->required();
-  command->add_option("NAME", options->name, "the number within it")->required();
+  auto [command, options] = add_command(name, description, "keyrack " + name + " worker 0", line, call_with_name<call>);
+  command.add("FAMILY", options->family, "the family").required();
+  command.add("NAME", options->name, "the number within it").required();
 }
 
 }    // namespace
 
 void add_names(CommandLine& line) {
   {
-    const auto [command, options] = add_command(
+    auto [command, options] = add_command(
         "hold", "hold a name: print it and wait to be interrupted, or run CMD, written behind --, with KEYRACK_NAME",
         "keyrack hold worker -- ./worker.sh", line, hold);
-    command->add_option("FAMILY", options->family, "the family")->required();
+    command.add("FAMILY", options->family, "the family").required();
   }
   {
-    const auto [command, options] = add_command("acquire", "take a name, print it, and leave it taken until released",
-                                                "keyrack acquire worker", line, acquire);
-    command->add_option("FAMILY", options->family, "the family")->required();
+    auto [command, options] = add_command("acquire", "take a name, print it, and leave it taken until released",
+                                          "keyrack acquire worker", line, acquire);
+    command.add("FAMILY", options->family, "the family").required();
   }
   add_name_call<&NameManager::try_acquire>(line, "try-acquire", "take this very name");
   add_name_call<&NameManager::keep_alive>(line, "keep-alive", "start auto_release_after of a name anew");
   add_name_call<&NameManager::release>(line, "release", "give a name back, whoever has it");
   {
-    const auto [command, options] =
+    auto [command, options] =
         add_command("list", "every name ever registered", "keyrack list --format json", line, list);
-    add_format(command, options->format, {"table", "json"});
+    command.add_format(options->format, {"table", "json"});
   }
   add_command("reset", "forget all names of all families; whoever holds one learns that it is lost", "keyrack reset",
               line, reset);

@@ -1,7 +1,8 @@
 // keyrack run: a command under a lock.
 #include "child.hpp"
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
+#include "services.hpp"
 
 #include <fmt/format.h>
 #include <pwd.h>
@@ -136,17 +137,16 @@ int run(const CommandLine& line, const RunOptions& options) {
 }    // namespace
 
 void add_run(CommandLine& line) {
-  const auto [command, options] =
-      add_command("run", "run CMD, written behind --, while holding KEY; exit with CMD's status",
-                  "keyrack run --wait 1m nightly -- ./report.sh --all", line, run);
-  command->add_option("KEY", options->key, "the lock's key")->required();
-  auto* wait = add_duration(command, "--wait", options->wait, "wait for so long at most, else without limit");
-  command->add_flag("--no-wait", options->no_wait, "give up at once if somebody has it")->excludes(wait);
-  command->add_option("--level", options->level, "a higher one takes the lock from a lower one, else 0");
-  command->add_option("--signee", options->signee, "who holds it, else run-USER-PID");
-  add_duration(command, "--duration", options->duration, "lease, renewed while CMD runs, else the URL's");
-  command->add_option("--on-lost", options->on_lost, "what CMD gets when the lock is taken away, else term")
-      ->check(CLI::IsMember({"term", "ignore"}));
+  auto [command, options] = add_command("run", "run CMD, written behind --, while holding KEY; exit with CMD's status",
+                                        "keyrack run --wait 1m nightly -- ./report.sh --all", line, run);
+  command.add("KEY", options->key, "the lock's key").required();
+  const Argument wait = command.add_duration("--wait", options->wait, "wait for so long at most, else without limit");
+  command.add_flag("--no-wait", options->no_wait, "give up at once if somebody has it").excludes(wait);
+  command.add("--level", options->level, "a higher one takes the lock from a lower one, else 0");
+  command.add("--signee", options->signee, "who holds it, else run-USER-PID");
+  command.add_duration("--duration", options->duration, "lease, renewed while CMD runs, else the URL's");
+  command.add("--on-lost", options->on_lost, "what CMD gets when the lock is taken away, else term")
+      .one_of({"term", "ignore"});
 }
 
 }    // namespace keyrack::command

@@ -1,7 +1,8 @@
 // keyrack create, ls, rm, backends: what can be opened.
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 #include "words.hpp"
 
 #include <algorithm>
@@ -138,14 +139,14 @@ void add_segments(CommandLine& line) {
   add_command("create", "make the segment of the URL, where there is none",
               "keyrack create --url 'shm://orders?slots=1000000&mode=0660'", line, create);
   {
-    const auto [command, options] =
+    auto [command, options] =
         add_command("ls", "the segments of this host that can be read", "keyrack ls", line, list_segments);
-    add_format(command, options->format, {"table", "json"});
+    command.add_format(options->format, {"table", "json"});
   }
   {
-    const auto [command, options] = add_command("rm", "remove segments: gone for new openers, the attached keep theirs",
-                                                "keyrack rm orders", line, remove);
-    command->add_option("NAME", options->names, "segments, else the URL's");
+    auto [command, options] = add_command("rm", "remove segments: gone for new openers, the attached keep theirs",
+                                          "keyrack rm orders", line, remove);
+    command.add("NAME", options->names, "segments, else the URL's");
   }
   add_command("backends", "what URLs can begin with", "keyrack backends", line, list_backends);
 }

@@ -1,8 +1,9 @@
 // keyrack top: the live view of a segment.
 #include "child.hpp"
-#include "command_line.hpp"
+#include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
+#include "services.hpp"
 #include "words.hpp"
 
 #include <poll.h>
@@ -151,11 +152,10 @@ int top(const CommandLine& line, const TopOptions& options) {
 }    // namespace
 
 void add_top(CommandLine& line) {
-  const auto [command, options] = add_command("top", "the live view: rates, longest held, most waited for; q ends it",
-                                              "keyrack top --interval 500ms", line, top);
-  add_duration(command, "--interval", options->interval, "time between two pictures, else 1s");
-  command->add_option("--batch", options->batch, "so many pictures as plain text, then end")
-      ->check(CLI::PositiveNumber);
+  auto [command, options] = add_command("top", "the live view: rates, longest held, most waited for; q ends it",
+                                        "keyrack top --interval 500ms", line, top);
+  command.add_duration("--interval", options->interval, "time between two pictures, else 1s");
+  command.add("--batch", options->batch, "so many pictures as plain text, then end").positive();
 }
 
 }    // namespace keyrack::command

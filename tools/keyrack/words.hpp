@@ -17,11 +17,17 @@ struct Counter {
   std::uint64_t Counters::*value;
 };
 
-inline constexpr std::array<Counter, 7> kCounters = {{
+inline constexpr std::array<Counter, 13> kCounters = {{
+    {"grants", "Locks given to a new holder.", &Counters::grants},
+    {"renewals", "Locks given again to the signee that had them.", &Counters::renewals},
+    {"refusals", "Requests refused or timed out.", &Counters::refusals},
+    {"lendings", "Names lent.", &Counters::lendings},
     {"inserts", "Keys given a record.", &Counters::inserts},
     {"evictions", "Records taken from an old key for a new one.", &Counters::evictions},
-    {"transfers", "Locks taken from another signee.", &Counters::transfers},
-    {"refusals", "Requests refused or timed out.", &Counters::refusals},
+    {"transfers_expired", "Locks taken from a signee whose lease was past.", &Counters::transfers_expired},
+    {"transfers_abandoned", "Locks taken from a signee whose process had died.", &Counters::transfers_abandoned},
+    {"transfers_outranked", "Locks taken from a living signee of a lower level.", &Counters::transfers_outranked},
+    {"transfers_forced", "Locks taken from a living signee by force.", &Counters::transfers_forced},
     {"waits", "Calls that slept.", &Counters::waits},
     {"deadlocks", "Cycles of waiters broken.", &Counters::deadlocks},
     {"recoveries", "Dead sessions cleared up after.", &Counters::recoveries},

@@ -1,0 +1,45 @@
+// Opens what the URL of the command line names.
+#include "services.hpp"
+
+#include "failure.hpp"
+
+#include <utility>
+
+namespace keyrack::command {
+namespace {
+
+template <class Service>
+std::unique_ptr<Service> value_of(Opened<Service> opened, std::string_view subject, int& status) {
+  if (opened) return *std::move(opened);
+  status = fail(subject, opened.error());
+  return nullptr;
+}
+
+}    // namespace
+
+std::unique_ptr<LockService> open_locks(const CommandLine& line, int& status) {
+  return value_of(open_lock_service(line.url), line.url, status);
+}
+
+std::unique_ptr<NameManager> open_names(const CommandLine& line, int& status) {
+  return value_of(open_name_manager(line.url), line.url, status);
+}
+
+std::optional<shm::Options> segment_of(const CommandLine& line, std::string_view command, int& status) {
+  constexpr std::string_view kProtocol = "shm://";
+  if (!line.url.starts_with(kProtocol)) {
+    status = complain(kUsage, "{} works on shm:// only, not on {}", command, line.url);
+    return std::nullopt;
+  }
+  auto options = shm::parse_options(std::string_view(line.url).substr(kProtocol.size()));
+  if (options) return *std::move(options);
+  status = fail(line.url, options.error());
+  return std::nullopt;
+}
+
+std::unique_ptr<Inspector> open_inspector_of(const CommandLine& line, std::string_view command, int& status) {
+  const auto segment = segment_of(line, command, status);
+  return segment ? value_of(open_inspector(segment->name), line.url, status) : nullptr;
+}
+
+}    // namespace keyrack::command

@@ -1,0 +1,22 @@
+// What the URL of the command line names, opened. Without it the reason is told, and `status` is what to exit with.
+#pragma once
+
+#include "command_line.hpp"
+#include "shm/options.hpp"
+
+#include <keyrack/keyrack.hpp>
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace keyrack::command {
+
+std::unique_ptr<LockService> open_locks(const CommandLine&, int& status);
+std::unique_ptr<NameManager> open_names(const CommandLine&, int& status);
+
+/// The segment that the URL names, for a command that works on segments only.
+std::optional<shm::Options> segment_of(const CommandLine&, std::string_view command, int& status);
+std::unique_ptr<Inspector> open_inspector_of(const CommandLine&, std::string_view command, int& status);
+
+}    // namespace keyrack::command
