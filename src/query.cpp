@@ -37,7 +37,10 @@ Result<void, OpenError> require_url_chars(std::string_view text, const Chars& le
 Result<void, OpenError> parse_query(const std::string& query, const Setters& setters) {
   if (const auto legal = require_url_chars(query, kQueryChars, "options"); !legal) return legal.error();
   const auto params = urls::parse_query(query);
-  if (!params) return bad_url("options " + query + ": '%' must be followed by two hexadecimal digits");
+  if (!params) {
+    return bad_url("options " + without_password("?" + query).substr(1) +
+                   ": '%' must be followed by two hexadecimal digits");
+  }
   std::set<std::string> seen;
   for (const auto param : *params) {
     const std::string key = param.key.decode();
@@ -49,7 +52,8 @@ Result<void, OpenError> parse_query(const std::string& query, const Setters& set
     }
     if (!seen.insert(key).second) return bad_url("option " + key + " is given twice");
     const std::string value = param.value.decode();
-    if (const std::string wrong = setter->second(value); !wrong.empty()) return bad_url(key + "=" + value + wrong);
+    const std::string wrong = setter->second(value);
+    if (!wrong.empty()) return bad_url(without_password("?" + key + "=" + value).substr(1) + wrong);
   }
   return {};
 }
@@ -57,6 +61,22 @@ Result<void, OpenError> parse_query(const std::string& query, const Setters& set
 }    // namespace
 
 OpenError bad_url(std::string detail) { return {Errc::bad_url, std::move(detail)}; }
+
+std::string without_password(std::string_view url) {
+  constexpr std::string_view kHidden = "***", kOption = "password=";
+  std::string shown(url);
+  const auto options = shown.find('?');
+  for (auto at = options; at != shown.npos && (at = shown.find(kOption, at)) != shown.npos;) {
+    at += kOption.size();
+    shown.replace(at, std::min(shown.find('&', at), shown.size()) - at, kHidden);
+  }
+  // USER:PASSWORD@ is none of keyrack's ways to say it, but a usual one.
+  const auto protocol = shown.find("://");
+  if (protocol == shown.npos) return shown;
+  const auto colon = shown.find(':', protocol + 3), host = shown.rfind('@', options);
+  if (host != shown.npos && colon < host) shown.replace(colon + 1, host - colon - 1, kHidden);
+  return shown;
+}
 
 Setter number_to(std::optional<std::uint32_t>& target, std::uint32_t max) {
   return [&target, max](std::string_view value) -> std::string {
@@ -95,7 +115,9 @@ Result<std::string, OpenError> decode_name(std::string_view encoded, std::string
 
 Result<std::string_view, OpenError> parse_options(std::string_view rest, const Setters& setters) {
   if (const auto hash = rest.find('#'); hash != rest.npos) {
-    return bad_url("fragment " + std::string(rest.substr(hash)) + ": leave it out, or write %23 for '#'");
+    const bool secret = rest.find("password=") < hash;
+    return bad_url("fragment " + (secret ? "#***" : std::string(rest.substr(hash))) +
+                   ": leave it out, or write %23 for '#'");
   }
   const auto question = rest.find('?');
   if (question != rest.npos && question + 1 != rest.size()) {

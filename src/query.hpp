@@ -15,6 +15,9 @@ namespace keyrack::url {
 
 OpenError bad_url(std::string detail);
 
+/// A URL, or what follows its protocol, as it may be shown.
+std::string without_password(std::string_view url);
+
 /// Takes the value of one option; what is wrong with it, else empty.
 using Setter = std::function<std::string(std::string_view value)>;
 using Setters = std::map<std::string, Setter, std::less<>>;

@@ -36,6 +36,10 @@ Result<std::vector<std::string>, OpenError> parse_endpoints(std::string_view tex
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string endpoint(text.substr(begin, end - begin));
+    if (endpoint.find('@') != endpoint.npos) {
+      return bad_url("endpoint " + endpoint.substr(endpoint.rfind('@') + 1) +
+                     ": give user and password as options of these names, not before it");
+    }
     boost::urls::url_view parsed;
     try {
       parsed = boost::urls::url_view("http://" + endpoint);
@@ -45,7 +49,7 @@ Result<std::vector<std::string>, OpenError> parse_endpoints(std::string_view tex
     std::uint16_t port = 0;
     const std::string digits(parsed.port());
     const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (parsed.encoded_host().empty() || error != std::errc{} || port == 0 || parsed.has_userinfo()) {
+    if (parsed.encoded_host().empty() || error != std::errc{} || port == 0) {
       return bad_url("endpoint " + endpoint + ": write HOST:PORT, several with commas between");
     }
     endpoints.push_back(endpoint);

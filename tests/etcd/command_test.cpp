@@ -93,6 +93,18 @@ TEST_F(EtcdCommand, BackendsDescribesIt) {
   EXPECT_NE(ended.said.find("session_ttl"), std::string::npos);
 }
 
+TEST_F(EtcdCommand, NoPasswordIsShown) {
+  for (const std::string url : {"etcd://127.0.0.1:1/x?timeout=100ms&user=u&password=secret",
+                                "etcd://127.0.0.1:1/x?user=u&password=secret%", "etcd:127.0.0.1:1/x?password=secret",
+                                "etcd://u:secret@127.0.0.1:1/x", "etcd2://u:secret@127.0.0.1:1/x?password=secret"}) {
+    for (const std::string command : {"check job", "list", "reset", "dump", "verify", "run --no-wait job -- true"}) {
+      const Ended ended = shell("keyrack --url '" + url + "' " + command);
+      EXPECT_GE(ended.status, 2) << ended.said;
+      EXPECT_EQ(ended.said.find("secret"), std::string::npos) << ended.said;
+    }
+  }
+}
+
 TEST_F(EtcdCommand, ErrorsNameTheEndpoint) {
   expect("keyrack --url 'etcd://127.0.0.1:1/x?timeout=100ms' check job", 3,
          "keyrack: etcd://127.0.0.1:1/x?timeout=100ms: the backend is unavailable: 127.0.0.1:1: ");

@@ -1,5 +1,7 @@
 // What etcd:// URLs say.
 #include "etcd/options.hpp"
+#include "etcd/clock.hpp"
+#include "query.hpp"
 
 #include <gtest/gtest.h>
 
@@ -50,13 +52,40 @@ TEST(EtcdOptions, NameTheOffendingPart) {
   EXPECT_EQ(detail("a/x"), "endpoint a: write HOST:PORT, several with commas between");
   EXPECT_EQ(detail("a:1,,b:2/x"), "endpoint : write HOST:PORT, several with commas between");
   EXPECT_EQ(detail("a:99999/x"), "endpoint a:99999: write HOST:PORT, several with commas between");
-  EXPECT_EQ(detail("me@a:1/x"), "endpoint me@a:1: write HOST:PORT, several with commas between");
+  EXPECT_EQ(detail("me@a:1/x"), "endpoint a:1: give user and password as options of these names, not before it");
+  EXPECT_EQ(detail("me:secret@a:1/x"), detail("me@a:1/x"));
   EXPECT_EQ(detail("a:1/x//y"), "prefix /y: has an empty part, or a NUL inside");
   EXPECT_EQ(detail("a:1/x?session_ttl=10ms"), "session_ttl=10ms: too short or too long");
   EXPECT_EQ(detail("a:1/x?timeout=fast"), "timeout=fast is not a duration (write 250ms, 10s, 1m30s)");
   EXPECT_EQ(detail("a:1/x?cert=c"), "cert and key: give both or none");
   EXPECT_EQ(detail("a:1/x?user=u"), "user and password: give both or none");
   EXPECT_EQ(detail("a:1/x?slots=1").substr(0, 21), "unknown option slots ");
+}
+
+TEST(EtcdOptions, ThatAreWrongTellNoPassword) {
+  for (const std::string wrong :
+       {"password=secret%", "password=secret&user=%z", "password=se%00secret", "timeout=7&password=secret",
+        "password=se#secret", "password=secret&password=secret"}) {
+    EXPECT_EQ(detail("a:1/x?" + wrong).find("secret"), std::string::npos) << detail("a:1/x?" + wrong);
+  }
+  EXPECT_EQ(url::without_password("etcd://a:1/x?user=u&password=secret&tls=true"),
+            "etcd://a:1/x?user=u&password=***&tls=true");
+  EXPECT_EQ(url::without_password("etcd://me:secret@a:1/x"), "etcd://me:***@a:1/x");
+  EXPECT_EQ(url::without_password("shm://password=x?slots=1"), "shm://password=x?slots=1");
+}
+
+TEST(EtcdClock, NobodyBelievesInWhatAnotherCanHave) {
+  constexpr Instant kEnd = 1'000'000;
+  for (Instant error = 0; error <= 8; ++error) {
+    for (Instant apart = -error; apart <= error; ++apart) {
+      for (Instant now = kEnd - 20; now <= kEnd + 20; ++now) {
+        const Clock owner{nanoseconds(error), now}, other{nanoseconds(error), now + apart};
+        EXPECT_TRUE(owner.is_past_for_its_owner(kEnd) || !other.is_past(kEnd)) << error << " " << apart << " " << now;
+      }
+    }
+  }
+  const Clock clock{nanoseconds(8), kEnd};
+  EXPECT_TRUE((Clock{nanoseconds(8), kEnd - 8}.is_past(clock.after(nanoseconds(-1))))) << "at once, by every clock";
 }
 
 }    // namespace

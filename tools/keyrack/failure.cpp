@@ -2,6 +2,7 @@
 #include "failure.hpp"
 
 #include "output.hpp"
+#include "query.hpp"
 
 #include <cstdio>
 #include <string>
@@ -35,7 +36,9 @@ std::string_view remedy_for(std::error_code code) {
 }
 
 int fail_with(std::string_view subject, std::error_code code, std::string_view message, std::string_view remedy) {
-  return complain(status_of(code), "{}: {}{}{}", subject, message, remedy.empty() ? "" : "; ", remedy);
+  const std::string shown =
+      subject.find("://") < subject.size() ? url::without_password(subject) : std::string(subject);
+  return complain(status_of(code), "{}: {}{}{}", shown, message, remedy.empty() ? "" : "; ", remedy);
 }
 
 }    // namespace
