@@ -6,9 +6,11 @@
 // etcd://HOST:PORT[,HOST:PORT...]/PREFIX[?OPTION=VALUE[&OPTION=VALUE]...]
 //
 //   PREFIX                  all keys begin so; parts with slashes between. Who shares it shares locks and names
-//   ca, cert, key           files: authority to trust, certificate and key to show. Any of them means TLS
+//   ca, cert, key           files: authority to trust, certificate and key to show. Any of them means TLS. A certificate
+//                           with a common name is refused by an etcd that asks for user and password, too
 //   tls=false               true: TLS with the system's authorities
-//   user, password          for etcd's own authentication
+//   user, password          for etcd's own authentication. No error tells the password; who may list the processes of
+//                           the host sees it in a command line
 //   timeout=3s              no call takes longer; a wait takes this much longer at the most
 //   session_ttl=5s          at least 1s, in whole seconds: how late the death of a process is noticed; etcd may ask for
 //                           more, and takes up to a second to act. The first service a process opens there decides
@@ -28,13 +30,15 @@
 //              what a call takes may be past when the call returns.
 //              The death of a process is judged by etcd, as the end of a lease that its process keeps alive.
 // Death        Noticed after session_ttl, not at once. A process that is stopped, or cut off from etcd, for so long is
-//              dead to others, and finds its process-bound locks and held names lost when it comes back.
+//              dead to others, and finds its process-bound locks and held names lost when it comes back. While it
+//              cannot ask, confirm() and status() say backend_unavailable until another could have them, then lost.
+//              Names held with auto_release_after are kept alive every third of it: let that be much longer than a
+//              call takes.
 // Waiting      By level, then by arrival. A waiter that died or stopped in front of others holds them up for at most
 //              session_ttl. NamedMutex finds a thread that locks twice; cycles of several mutexes end by time only.
 // Room         As much as etcd has; table_full means its database is full. There is no session_limit.
 // Errors       backend_unavailable: no endpoint answered in time, or the answer to a write was lost and reading back
-// did
-//              not tell whether it was done: ask again (check, confirm) before you go on. permission_denied: user,
+//              did not tell whether it was done: ask again (check, confirm) before you go on. permission_denied: user,
 //              password or rights. corrupt_segment: a value that is none of keyrack's.
 // Threads      Every call is safe from any number of threads, and asks etcd in the calling thread. One thread for each
 //              process and prefix, from the first process-bound lock, wait or held name until the last service is

@@ -16,7 +16,8 @@ Opened<Service> open(std::string_view rest, Opened<Service> (*open_service)(cons
   const auto options = etcd::parse_options(rest);
   if (!options) return options.error();
   const auto place = Place::of(*options);
-  const auto answer = place->client().commit({.then = {read({place->keys().reset()})}}, place->deadline());
+  const auto answer =
+      place->client().commit({.then = {read({place->keys().reset()})}}, steady_clock::now() + options->timeout);
   if (!answer) return OpenError{error_of(answer.error()), answer.error().what};
   return open_service(*options);
 }

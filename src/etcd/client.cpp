@@ -35,14 +35,6 @@ bool writes(const Txn& txn) {
 
 std::string lease_body(LeaseId id) { return Json{{"ID", std::to_string(id)}}.dump(); }
 
-/// Of an answer about that lease, and no other.
-const Json& about(const Json& json, LeaseId id) {
-  if (number_in(json, "ID") != id) throw Garbage("an answer about another lease");
-  return json;
-}
-
-seconds parse_ttl(const Json& json, LeaseId id) { return seconds(number_in(about(json, id), "TTL")); }
-
 }    // namespace
 
 void throw_exception_from_error(const Trouble& trouble, const boost::source_location& where) {
@@ -82,7 +74,9 @@ Client::Verdict Client::judge(const EtcdError& error, Trouble& trouble) {
 Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
                          const std::function<void(std::string_view)>& parse) {
   bool authenticated_anew = false, repeated = false;
+  Trouble last;
   for (milliseconds span(10);;) {
+    if (!last.what.empty() && steady_clock::now() >= until) return last;    // it says more than that the time is up
     Trouble trouble;
     Verdict verdict = Verdict::again;
     std::string token;
@@ -102,7 +96,10 @@ Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
       try {
         const auto error = answer.status == 200 ? std::nullopt : parse_error(answer.body);
         if (!error) {
-          if (answer.status != 200) throw Garbage("status " + std::to_string(answer.status));
+          if (answer.status != 200) {
+            throw Garbage("status " + std::to_string(answer.status) + ": " +
+                          answer.body.substr(0, std::min<std::size_t>(answer.body.find('\n'), 200)));
+          }
           parse(answer.body);
           return repeated;
         }
@@ -124,6 +121,7 @@ Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
       if (request.repeat == Repeat::harmless) repeated |= std::exchange(trouble.in_doubt, false);
     }
     if (trouble.in_doubt || trouble.code != Errc::backend_unavailable || !pause(span, until)) return trouble;
+    last = std::move(trouble);
   }
 }
 
@@ -136,12 +134,8 @@ Answer<std::string> Client::authorization(steady_clock::time_point until) {
   const std::string body =
       Json{{"name", access_.user}, {"password", access_.password}}.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string token;
-  const auto asked =
-      ask({.path = "/v3/auth/authenticate", .body = body, .authenticated = false}, until, [&](std::string_view answer) {
-        const Json json = parse_object(answer);
-        if (!json.contains("token") || !json["token"].is_string()) throw Garbage("it has no token");
-        token = json["token"].get<std::string>();
-      });
+  const auto asked = ask({.path = "/v3/auth/authenticate", .body = body, .authenticated = false}, until,
+                         [&](std::string_view answer) { token = parse_token(answer); });
   if (!asked && asked.error().what.find("authentication is not enabled") != std::string::npos) return token;
   if (!asked) return asked.error();
   const std::lock_guard guard(mutex_);
@@ -171,12 +165,8 @@ void Client::await_change(const Range& range, Revision since, steady_clock::time
   if (token) {
     const auto on_line = [&](std::string_view line) {
       try {
-        const Json json = parse_object(line);
-        const auto result = json.find("result");
-        heard = result != json.end() && result->is_object();
-        if (!heard) return false;    // an error
-        const auto events = result->find("events");
-        return (events == result->end() || events->empty()) && !result->contains("canceled");
+        heard = true;
+        return !tells_of_change(line);
       } catch (const Garbage&) {
         return heard = false;
       }
@@ -197,21 +187,22 @@ Answer<seconds> Client::grant(LeaseId id, seconds ttl, steady_clock::time_point 
   const std::string body = Json{{"ID", std::to_string(id)}, {"TTL", std::to_string(ttl.count())}}.dump();
   seconds granted{};
   const auto called = ask({.path = "/v3/lease/grant", .body = body}, until,
-                          [&](std::string_view answer) { granted = parse_ttl(parse_object(answer), id); });
-  if (called && granted.count() > 0) return granted;
-  // An answer was lost before: the number is ours alone.
-  if (!called && called.error().what.find("lease already exists") != std::string::npos) return keep_alive(id, until);
-  return called ? Trouble{.what = "a lease of no time"} : called.error();
+                          [&](std::string_view answer) { granted = parse_granted(answer, id); });
+  if (!called) {
+    // An answer was lost before: the number is ours alone.
+    if (called.error().what.find("lease already exists") == std::string::npos) return called.error();
+    const auto kept = keep_alive(id, until);
+    if (!kept) return kept;
+    granted = *kept;
+  }
+  if (granted.count() <= 0) return Trouble{.what = "a lease of no time"};
+  return granted;
 }
 
 Answer<seconds> Client::keep_alive(LeaseId id, steady_clock::time_point until) {
   seconds left{};
-  const auto called = ask({.path = "/v3/lease/keepalive", .body = lease_body(id)}, until, [&](std::string_view answer) {
-    const Json json = parse_object(answer);
-    const auto result = json.find("result");
-    if (result == json.end() || !result->is_object()) throw Garbage("a lease has no answer");
-    left = parse_ttl(*result, id);
-  });
+  const auto called = ask({.path = "/v3/lease/keepalive", .body = lease_body(id)}, until,
+                          [&](std::string_view answer) { left = parse_kept_alive(answer, id); });
   if (!called) return called.error();
   return left;
 }
@@ -225,16 +216,8 @@ Answer<void> Client::revoke(LeaseId id, steady_clock::time_point until) {
 Answer<std::vector<std::string>> Client::keys_of(LeaseId id, steady_clock::time_point until) {
   const std::string body = Json{{"ID", std::to_string(id)}, {"keys", true}}.dump();
   std::vector<std::string> keys;
-  const auto called = ask({.path = "/v3/lease/timetolive", .body = body}, until, [&](std::string_view answer) {
-    const Json json = parse_object(answer);
-    keys.clear();
-    if (!about(json, id).contains("keys")) return;
-    if (!json["keys"].is_array()) throw Garbage("the keys are no list");
-    for (const Json& key : json["keys"]) {
-      if (!key.is_string()) throw Garbage("a key is no text");
-      keys.push_back(decode_base64(key.get<std::string>()));
-    }
-  });
+  const auto called = ask({.path = "/v3/lease/timetolive", .body = body}, until,
+                          [&](std::string_view answer) { keys = parse_keys(answer, id); });
   if (!called) return called.error();
   return keys;
 }

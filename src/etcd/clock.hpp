@@ -1,16 +1,24 @@
-// The wall clock, and what it tells about instants that were written by another one.
+// The wall clock, and what it tells about instants that were written by another one; the clock since boot.
 #pragma once
 
 #include "etcd/options.hpp"
 #include "etcd/records.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <optional>
 
 namespace keyrack::etcd {
 
 inline Instant wall_clock() {
   return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+/// The host's clock, which never jumps, and goes on while the host is suspended.
+inline nanoseconds since_boot() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::chrono::seconds(now.tv_sec) + nanoseconds(now.tv_nsec);
 }
 
 /// `error`: how far two clocks may be apart.

@@ -13,11 +13,12 @@ Fate fate_of(const GuardedWrite& write, const KeyValue* now, Revision known) {
   if (write.call == 0) return now == nullptr || now->created != before->created ? Fate::done : Fate::not_done;
   if (now == nullptr) return before ? Fate::unknown : Fate::not_done;
   if (call_of(*now) == write.call) return Fate::done;
-  // Nothing has changed, or once and by another. Of what was made and has been deleted again only the same signee, or
-  // time, can have been the end; that counts as not done.
-  const std::int64_t version = before && before->created == now->created ? before->version : 0;
-  const bool by_another = now->version <= version + 1 && (!before || version != 0);
-  return by_another || now->created <= known ? Fate::not_done : Fate::unknown;
+  if (now->modified <= known) return Fate::not_done;    // the guard cannot have held
+  // Nothing was there, so the guard cannot have held if something was. Else: made once since, and by another. Of what
+  // we made and has been deleted again only the same signee, or time, can have been the end; that counts as not done.
+  if (!before) return now->created <= known || now->version == 1 ? Fate::not_done : Fate::unknown;
+  const bool changed_once = now->created == before->created && now->version == before->version + 1;
+  return changed_once ? Fate::not_done : Fate::unknown;    // once, and by another
 }
 
 const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
@@ -32,7 +33,7 @@ const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
 }    // namespace
 
 Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_clock::time_point until) {
-  constexpr std::chrono::seconds kUnderWay(60);    // longer than any request can be
+  constexpr std::chrono::hours kUnderWay(1);    // longer than any request can be
   const Revision known = client.revision();
   const std::string fence = client.prefix() + "void/" + std::to_string(random_number());
   Txn txn = write.txn;

@@ -69,7 +69,6 @@ class Http::Borrowed {
   explicit Borrowed(Http& http) : http_(http) {
     const std::lock_guard guard(http.mutex_);
     if (http.idle_.empty()) {
-      http.idle_.reserve(http.idle_.size() + 1);
       handle_ = std::make_unique<Handle>();
     } else {
       handle_ = std::move(http.idle_.back());

@@ -13,7 +13,7 @@ class EtcdLockService final : public LockService {
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
     return checked<LockResponse>(request, [&](Place& place) -> Result<LockResponse, Refusal> {
-      auto tried = try_lock(place, ask(request, options), clock_error(), nullptr, {}, place.deadline());
+      auto tried = try_lock(place, ask(request, options), clock_error(), nullptr, {}, connection_.deadline());
       if (!tried) return refused(error_of(tried.error()));
       if (tried->granted) return *std::move(tried->granted);
       return tried->seen.refusal(Errc::forbidden);
@@ -23,12 +23,12 @@ class EtcdLockService final : public LockService {
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point until,
                                            const LockOptions& options) override {
     return checked<LockResponse>(
-        request, [&](Place& place) { return wait_for_lock(place, ask(request, options), clock_error(), until); });
+        request, [&](Place& place) { return wait_for_lock(place, ask(request, options), this->options(), until); });
   }
 
   Result<UnlockResponse, Refusal> unlock(const UnlockRequest& request) override {
     return checked<UnlockResponse>(request, [&](Place& place) -> Result<UnlockResponse, Refusal> {
-      const auto until = place.deadline();
+      const auto until = connection_.deadline();
       const Keys& keys = place.keys();
       const Range state = keys.state(request.signature);
       const Ask asked{.signature = request.signature, .signee = request.signee};
@@ -45,13 +45,16 @@ class EtcdLockService final : public LockService {
              .key = grant_key,
              .before = seen.kv},
             until);
-        if (answer && answer->succeeded) return UnlockResponse{UnlockStatus::ok};
+        if (!answer || !answer->succeeded) continue;
+        place.released(request.signature);
+        end_lease_of(place.client(), seen.kv, until);
+        return UnlockResponse{UnlockStatus::ok};
       }
     });
   }
 
   Result<CheckResponse> check(std::string_view signature) override {
-    return looked_at(signature, [&](const LockSeen& seen, const Clock& clock) -> Result<CheckResponse> {
+    return looked_at(signature, {}, [&](const LockSeen& seen, const Clock& clock) -> Result<CheckResponse> {
       if (!seen.exists(clock)) return make_error_code(Errc::not_found);
       CheckResponse told{.signee = seen.record.signee,
                          .level = seen.level(),
@@ -67,7 +70,7 @@ class EtcdLockService final : public LockService {
   }
 
   Result<void> confirm(std::string_view signature, std::uint64_t token) override {
-    return looked_at(signature, [&](const LockSeen& seen, const Clock& clock) -> Result<void> {
+    return looked_at(signature, token, [&](const LockSeen& seen, const Clock& clock) -> Result<void> {
       const bool in_force = seen.kv && seen.token() == token && !seen.abandoned() &&
                             !clock.is_past_for_its_owner(seen.record.stale_at) &&
                             !clock.is_past_for_its_owner(seen.record.gone_at);
@@ -98,13 +101,19 @@ class EtcdLockService final : public LockService {
     return guarded([&]() -> Result<Response, Refusal> { return call(*connection_.place()); });
   }
 
+  /// Of a grant that is bound to this process, `token`, it is known when it can be ours no longer.
   template <class Call>
-  auto looked_at(std::string_view signature, Call&& call) -> decltype(call(LockSeen(), Clock{{}})) {
+  auto looked_at(std::string_view signature, std::optional<std::uint64_t> token, Call&& call)
+      -> decltype(call(LockSeen(), Clock{{}})) {
     using Told = decltype(call(LockSeen(), Clock{{}}));
     if (!is_text(signature, options().max_signature)) return make_error_code(Errc::bad_request);
     return guarded([&]() -> Told {
       Place& place = *connection_.place();
-      const auto answer = place.client().commit({.then = {read(place.keys().state(signature))}}, place.deadline());
+      const auto believed = token ? place.believed_until(signature, *token) : std::nullopt;
+      const auto until = connection_.deadline();
+      const auto answer = place.client().commit({.then = {read(place.keys().state(signature))}},
+                                                believed ? no_longer_than(*believed, until) : until);
+      if (!answer && believed && steady_clock::now() >= *believed) return make_error_code(Errc::lost);
       if (!answer) return error_of(answer.error());
       return call(lock_seen(answer->read.at(0), answer->revision), Clock{clock_error()});
     });

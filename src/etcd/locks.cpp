@@ -59,18 +59,30 @@ Attempt attempt_of(const TxnAnswer& answer, const Turn* turn) {
   return attempt;
 }
 
-Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, const Turn* turn, Attempt guess,
-                         steady_clock::time_point until) {
+void end_lease_of(Client& client, const std::optional<KeyValue>& record, steady_clock::time_point until) {
+  if (record && record->lease != 0) (void)client.revoke(record->lease, until);
+}
+
+Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, const Turn* turn,
+                         std::optional<Attempt> seen_before, steady_clock::time_point until) {
   const Keys& keys = place.keys();
   const std::string grant_key = keys.grant(ask.signature), life_key = keys.life(ask.signature);
+  if (!seen_before && ask.time_to_live) {    // no guess: a wrong one would have made a lease for nothing
+    const auto answer = place.client().commit({.then = reads_of(keys, ask, turn)}, until);
+    if (!answer) return answer.error();
+    seen_before = attempt_of(*answer, turn);
+  }
   LeaseId record_lease = 0;
-  for (Attempt attempt = std::move(guess);;) {
+  for (Attempt attempt = std::move(seen_before).value_or(Attempt());;) {
     const LockSeen& seen = attempt.seen;
     const Clock clock{clock_error};
     const LockStatus status = decide(attempt, ask, place.process(), clock);
     const bool in_turn = turn != nullptr && status != LockStatus::renewed && !ask.force;
     attempt.refused = status == LockStatus::failed;
-    if (attempt.refused || attempt.place_is_gone || (in_turn && !attempt.ahead.empty())) return attempt;
+    if (attempt.refused || attempt.place_is_gone || (in_turn && !attempt.ahead.empty())) {
+      if (record_lease != 0) (void)place.client().revoke(record_lease, until);
+      return attempt;
+    }
 
     std::shared_ptr<Session> session;
     if (ask.bound) {
@@ -122,6 +134,8 @@ Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, 
           .status = status,
           .previous_signee = status == LockStatus::transferred ? seen.record.signee : "",
           .token = status == LockStatus::renewed ? record.token : static_cast<std::uint64_t>(answer->revision)};
+      place.granted(ask.signature, response.token, session);
+      end_lease_of(place.client(), seen.kv, until);
       return Attempt{.granted = std::move(response)};
     }
     attempt = attempt_of(*answer, turn);

@@ -65,9 +65,12 @@ struct Attempt {
 std::vector<Operation> reads_of(const Keys&, const Ask&, const Turn*);
 Attempt attempt_of(const TxnAnswer&, const Turn*);
 
-/// Tries to get the lock, first as if it were as `guess` has seen it. Without a turn nobody who waits matters. Errors:
-/// the client's. Throws Corruption.
-Answer<Attempt> try_lock(Place&, const Ask&, nanoseconds clock_error, const Turn*, Attempt guess,
+/// Tries to get the lock, first as if it were as in `seen_before`; none: as if nobody had it. Without a turn nobody who
+/// waits matters. Errors: the client's. Throws Corruption.
+Answer<Attempt> try_lock(Place&, const Ask&, nanoseconds clock_error, const Turn*, std::optional<Attempt> seen_before,
                          steady_clock::time_point until);
+
+/// Ends the lease that a record hung on, which is stored no more; else it lives as long as that would have.
+void end_lease_of(Client&, const std::optional<KeyValue>& record, steady_clock::time_point until);
 
 }    // namespace keyrack::etcd

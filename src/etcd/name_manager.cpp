@@ -43,6 +43,7 @@ struct Lending {
   std::string key;
   std::uint32_t number = 0;
   std::uint64_t token = 0;
+  Instant updated_at = 0;
 };
 
 /// Writes the name anew as lent, if it is still as seen; `also` is guarded, too.
@@ -68,10 +69,11 @@ GuardedWrite lend(const Place& place, const std::string& key, const NameSeen& se
   return write;
 }
 
-/// Starts the age of a lent name anew; of that lending only, where a token is given. False if it is lent no more.
-Answer<bool> touch(Client& client, const std::string& key, std::optional<std::uint64_t> token,
-                   const std::optional<nanoseconds>& auto_release_after, nanoseconds clock_error,
-                   steady_clock::time_point until) {
+/// Starts the age of a lent name anew; of that lending only, where a token is given. When; none: it is lent no more.
+Answer<std::optional<Instant>> touch(Client& client, const std::string& key, std::optional<std::uint64_t> token,
+                                     const std::optional<nanoseconds>& auto_release_after, nanoseconds clock_error,
+                                     steady_clock::time_point until) {
+  const std::optional<Instant> none;
   const Range state = Keys::name_state(key);
   const std::uint64_t call = random_number();
   auto answer = client.commit({.then = {read(state)}}, until);
@@ -79,9 +81,9 @@ Answer<bool> touch(Client& client, const std::string& key, std::optional<std::ui
     if (!answer) return answer.error();
     const NameSeen seen = name_seen(answer->read.at(0));
     const Age age{auto_release_after, {clock_error}};
-    if (age.is_free(seen) || (token && seen.token() != *token)) return false;
+    if (age.is_free(seen) || (token && seen.token() != *token)) return none;
     // Who holds it believes no longer than its own clock says.
-    if (token && age.clock.is_past_for_its_owner(age.end_of(seen.record))) return false;
+    if (token && age.clock.is_past_for_its_owner(age.end_of(seen.record))) return none;
     NameRecord record = seen.record;
     record.call = call;
     record.token = seen.token();
@@ -93,7 +95,7 @@ Answer<bool> touch(Client& client, const std::string& key, std::optional<std::ui
                      .before = seen.kv,
                      .call = call},
                     until);
-    if (answer && answer->succeeded) return true;
+    if (answer && answer->succeeded) return std::optional(record.updated_at);
   }
 }
 
@@ -106,17 +108,25 @@ class EtcdGrip final : public HeldName::Grip {
         session_(session),
         lending_(std::move(lending)),
         auto_release_after_(options.auto_release_after),
-        clock_error_(options.clock_error) {
+        clock_error_(options.clock_error),
+        timeout_(options.timeout),
+        known_(std::make_shared<Known>()) {
+    known_->updated_at = lending_.updated_at;
     if (!auto_release_after_) return;
     const auto interval = std::max<nanoseconds>(*auto_release_after_ / 3, std::chrono::milliseconds(1));
     // The beat may outlive the grip by a moment, and the place lives longer than its session's thread.
     beat_ = std::make_shared<Beat>(interval, [&client = place->client(), lending = lending_, age = *auto_release_after_,
-                                              error = clock_error_, lost = lost_](steady_clock::time_point until) {
+                                              error = clock_error_, known = known_](steady_clock::time_point until) {
       try {
-        const auto alive = touch(client, lending.key, lending.token, age, error, until);
-        if (alive && !*alive) lost->store(true);
-      } catch (const std::exception&) {
-        lost->store(true);
+        const auto touched = touch(client, lending.key, lending.token, age, error, until);
+        if (!touched) return;
+        if (*touched) {
+          known->updated_at = **touched;
+        } else {
+          known->lost = true;
+        }
+      } catch (const Corruption&) {
+        known->lost = true;
       }
     });
     session->add(beat_);
@@ -125,17 +135,25 @@ class EtcdGrip final : public HeldName::Grip {
 
   std::error_code status() const override {
     if (released_) return {};
+    if (known_->lost) return Errc::lost;
     return in_use([&](Place& place) { return look(place); });
   }
 
+  /// Also what is believed lost: etcd may have it as ours still, for as long as the session lives.
   Result<void> release() override {
     if (std::exchange(released_, true)) return {};
+    if (beat_) beat_->stop();
+    bool lost = known_->lost;
     const std::error_code error = in_use([&](Place& place) -> std::error_code {
-      if (beat_) beat_->stop();
       const auto freed = free_name(
-          place.client(), lending_.key, [&](const NameSeen& seen) { return is_mine(seen); }, place.deadline());
+          place.client(), lending_.key,
+          [&](const NameSeen& seen) {
+            lost = lost || !is_mine(seen);
+            return seen.token() == lending_.token;
+          },
+          deadline());
       if (!freed) return error_of(freed.error());
-      return *freed ? std::error_code() : make_error_code(Errc::lost);
+      return lost || !*freed ? make_error_code(Errc::lost) : std::error_code();
     });
     if (error) return error;
     return {};
@@ -148,22 +166,36 @@ class EtcdGrip final : public HeldName::Grip {
            !age.clock.is_past_for_its_owner(age.end_of(seen.record));
   }
 
+  steady_clock::time_point deadline() const { return steady_clock::now() + timeout_; }
+
+  /// Until when nobody else can have it, as far as can be told without asking.
+  steady_clock::time_point believed_until() const {
+    const auto end = good_until(session_);
+    if (!auto_release_after_) return end;
+    const Clock clock{clock_error_};
+    return std::min(end,
+                    steady_clock::now() +
+                        nanoseconds(Clock{clock_error_, known_->updated_at}.after(auto_release_after_) - clock.now));
+  }
+
   std::error_code look(Place& place) const {
-    const auto answer = place.client().commit({.then = {read(Keys::name_state(lending_.key))}}, place.deadline());
+    const auto believed = believed_until();
+    const auto answer =
+        place.client().commit({.then = {read(Keys::name_state(lending_.key))}}, no_longer_than(believed, deadline()));
     if (answer) {
-      if (!is_mine(name_seen(answer->read.at(0)))) lost_->store(true);
-    } else if (const auto session = session_.lock(); !session || steady_clock::now() >= session->good_until()) {
-      lost_->store(true);    // others may have seen us die
+      if (!is_mine(name_seen(answer->read.at(0)))) known_->lost = true;
+    } else if (steady_clock::now() >= believed_until()) {
+      known_->lost = true;    // others may have seen us die, or it age
     } else {
       return error_of(answer.error());
     }
-    return *lost_ ? make_error_code(Errc::lost) : std::error_code();
+    return known_->lost ? make_error_code(Errc::lost) : std::error_code();
   }
 
   template <class Call>
   std::error_code in_use(Call&& call) const {
     const auto place = place_.lock();    // none: the last service is closed
-    if (!place || !place->mine() || *lost_) return Errc::lost;
+    if (!place || !place->mine()) return Errc::lost;
     const auto done = guarded([&]() -> Result<void> {
       if (const std::error_code error = call(*place)) return error;
       return {};
@@ -175,8 +207,12 @@ class EtcdGrip final : public HeldName::Grip {
   const std::weak_ptr<Session> session_;
   const Lending lending_;
   const std::optional<nanoseconds> auto_release_after_;
-  const nanoseconds clock_error_;
-  const std::shared_ptr<std::atomic<bool>> lost_ = std::make_shared<std::atomic<bool>>(false);
+  const nanoseconds clock_error_, timeout_;
+  struct Known {    // by the beat, too
+    std::atomic<bool> lost{false};
+    std::atomic<Instant> updated_at{0};
+  };
+  const std::shared_ptr<Known> known_;
   std::shared_ptr<Beat> beat_;
   bool released_ = false;
 };
@@ -205,7 +241,7 @@ class EtcdNameManager final : public NameManager {
   Result<void> keep_alive(std::string_view family, std::string_view name) override {
     return with_number(family, name, [&](Place& place, const std::string& key) -> Result<void> {
       const auto touched =
-          touch(place.client(), key, {}, options().auto_release_after, options().clock_error, place.deadline());
+          touch(place.client(), key, {}, options().auto_release_after, options().clock_error, connection_.deadline());
       if (!touched) return error_of(touched.error());
       return {};
     });
@@ -214,7 +250,7 @@ class EtcdNameManager final : public NameManager {
   Result<void> release(std::string_view family, std::string_view name) override {
     return with_number(family, name, [&](Place& place, const std::string& key) -> Result<void> {
       const auto freed = free_name(
-          place.client(), key, [](const NameSeen&) { return true; }, place.deadline());
+          place.client(), key, [](const NameSeen&) { return true; }, connection_.deadline());
       if (!freed) return error_of(freed.error());
       return {};
     });
@@ -240,7 +276,7 @@ class EtcdNameManager final : public NameManager {
   Result<std::vector<Name>> list() override {
     return guarded([&]() -> Result<std::vector<Name>> {
       Place& place = *connection_.place();
-      const auto answer = place.client().commit({.then = {read(place.keys().names())}}, place.deadline());
+      const auto answer = place.client().commit({.then = {read(place.keys().names())}}, connection_.deadline());
       if (!answer) return error_of(answer.error());
       const Age age = this->age();
       std::vector<Name> names;
@@ -259,7 +295,7 @@ class EtcdNameManager final : public NameManager {
   Result<void> reset() override {
     return guarded([&]() -> Result<void> {
       Place& place = *connection_.place();
-      const auto until = place.deadline();
+      const auto until = connection_.deadline();
       const std::string key = place.keys().reset();
       const NameRecord mark{.call = random_number(), .process = place.process(), .pid = place.pid()};
       auto answer = place.client().commit({.then = {read({key})}}, until);
@@ -308,7 +344,7 @@ class EtcdNameManager final : public NameManager {
   template <class Choose>
   Answer<Lending> lend_chosen(Place& place, const Range& range, std::shared_ptr<Session>* session,
                               const Choose& choose) {
-    const auto until = place.deadline();
+    const auto until = connection_.deadline();
     const std::uint64_t call = random_number();
     auto answer = place.client().commit({.then = {read(range)}}, until);
     for (;;) {
@@ -324,7 +360,7 @@ class EtcdNameManager final : public NameManager {
       write.txn.otherwise = {read(range)};
       answer = commit_once(place.client(), write, until);
       if (answer && answer->succeeded) {
-        return Lending{chosen->key, chosen->number, static_cast<std::uint64_t>(answer->revision)};
+        return Lending{chosen->key, chosen->number, static_cast<std::uint64_t>(answer->revision), clock.now};
       }
       if (!answer && answer.error().code == Errc::lost && *holder != nullptr && steady_clock::now() < until) {
         (void)(*holder)->look(until);

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <tuple>
 
 namespace keyrack::etcd {
@@ -66,11 +65,29 @@ bool Place::mine() const { return Registry::current().load(std::memory_order_rel
 Answer<std::shared_ptr<Session>> Place::session(steady_clock::time_point until) {
   const std::lock_guard guard(mutex_);
   if (!session_ || session_->lost()) {
-    auto begun = Session::begin(client_, session_ttl_, until);
+    auto begun = Session::begin(client_, session_ttl_, timeout_, until);
     if (!begun) return begun.error();
     session_ = *std::move(begun);
   }
   return session_;
+}
+
+void Place::granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>& session) {
+  if (!session) return released(signature);
+  const std::lock_guard guard(bound_mutex_);
+  bound_.insert_or_assign(std::string(signature), Bound{token, session});
+}
+
+void Place::released(std::string_view signature) {
+  const std::lock_guard guard(bound_mutex_);
+  if (const auto found = bound_.find(signature); found != bound_.end()) bound_.erase(found);
+}
+
+std::optional<steady_clock::time_point> Place::believed_until(std::string_view signature, std::uint64_t token) {
+  const std::lock_guard guard(bound_mutex_);
+  const auto found = bound_.find(signature);
+  if (found == bound_.end() || found->second.token != token) return {};
+  return good_until(found->second.session);
 }
 
 Place::~Place() {
@@ -85,7 +102,8 @@ Place::~Place() {
 void Place::close() {
   const std::shared_ptr<Session> session = std::exchange(session_, nullptr);
   const LeaseId lease = session->lease();
-  const auto until = deadline();
+  const auto until = steady_clock::now() + timeout_.load();
+  session->stop();    // what its thread is asking may take as long, too
   const auto hanging = client_.keys_of(lease, until);
   for (const std::string& key : hanging ? *hanging : std::vector<std::string>()) {
     const std::string owner = keys_.owner_of_life(key);

@@ -6,8 +6,12 @@
 #include <keyrack/errors.hpp>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
 
 namespace keyrack::etcd {
 
@@ -25,12 +29,18 @@ class Place {
   const Keys& keys() const { return keys_; }
   std::uint64_t process() const { return process_; }
   std::int32_t pid() const { return pid_; }
-  nanoseconds timeout() const { return timeout_; }
-  /// Until when a call that begins now may take.
-  steady_clock::time_point deadline() const { return steady_clock::now() + timeout_; }
 
   /// A session that is not lost, as far as is known. Errors: the client's.
   Answer<std::shared_ptr<Session>> session(steady_clock::time_point until);
+
+  /// What this process has been granted lately, and on which session; none: it is not bound to one.
+  void granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>&);
+  void released(std::string_view signature);
+  /// Until when nobody else can have that grant, as far as can be told without asking; empty: it is none we know of.
+  std::optional<steady_clock::time_point> believed_until(std::string_view signature, std::uint64_t token);
+
+  /// How long closing may take; what the last service says counts.
+  void close_within(nanoseconds timeout) { timeout_ = timeout; }
 
   /// False in a forked child of the process it was made in.
   bool mine() const;
@@ -45,9 +55,17 @@ class Place {
   const Keys keys_;
   const std::uint64_t process_ = random_number();
   const std::int32_t pid_;
-  const nanoseconds timeout_, session_ttl_;
+  std::atomic<nanoseconds> timeout_;
+  const nanoseconds session_ttl_;
   std::mutex mutex_;    // guards session_; held while one is begun
   std::shared_ptr<Session> session_;
+
+  struct Bound {
+    std::uint64_t token;
+    std::weak_ptr<Session> session;
+  };
+  std::mutex bound_mutex_;    // guards bound_
+  std::map<std::string, Bound, std::less<>> bound_;
 };
 
 /// A service's way to its place, which in a forked child is a new one.
@@ -57,7 +75,9 @@ class Connection {
       : options_(options), current_(new std::shared_ptr<Place>(Place::of(options))) {}
   ~Connection() {
     std::shared_ptr<Place>* held = current_.load();
-    if ((*held)->mine()) delete held;    // the parent's connections must not be closed by a child
+    if (!(*held)->mine()) return;    // the parent's connections must not be closed by a child
+    (*held)->close_within(options_.timeout);
+    delete held;
   }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -72,6 +92,8 @@ class Connection {
   }
 
   const Options& options() const { return options_; }
+  /// Until when a call that begins now may take.
+  steady_clock::time_point deadline() const { return steady_clock::now() + options_.timeout; }
 
  private:
   const Options options_;

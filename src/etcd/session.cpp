@@ -12,12 +12,13 @@ constexpr auto kUnderWay = std::chrono::seconds(30);
 
 }    // namespace
 
-Answer<std::shared_ptr<Session>> Session::begin(Client& client, nanoseconds ttl, steady_clock::time_point until) {
-  const auto asked_at = steady_clock::now();
+Answer<std::shared_ptr<Session>> Session::begin(Client& client, nanoseconds ttl, nanoseconds timeout,
+                                                steady_clock::time_point until) {
+  const auto asked_at = since_boot();
   const auto lease = static_cast<LeaseId>(random_number());
   const auto granted = client.grant(lease, std::chrono::ceil<std::chrono::seconds>(ttl), until);
   if (!granted) return granted.error();
-  const std::shared_ptr<Session> session(new Session(client, lease, *granted, asked_at));
+  const std::shared_ptr<Session> session(new Session(client, lease, *granted, timeout, asked_at));
   // Signals are for the program's own threads.
   sigset_t all, before;
   ::sigfillset(&all);
@@ -32,20 +33,23 @@ Answer<std::shared_ptr<Session>> Session::begin(Client& client, nanoseconds ttl,
   return session;
 }
 
-Session::Session(Client& client, LeaseId lease, nanoseconds ttl, steady_clock::time_point asked_at)
+Session::Session(Client& client, LeaseId lease, nanoseconds ttl, nanoseconds timeout, nanoseconds asked_at)
     : client_(client),
       lease_(lease),
       ttl_(ttl),
-      good_until_((asked_at + ttl).time_since_epoch().count()),
-      due_(asked_at + ttl / 3) {}
+      timeout_(timeout),
+      good_until_(asked_at + ttl),
+      due_(good_until() - 2 * ttl / 3) {}
 
 Session::~Session() {
-  {
-    const std::lock_guard guard(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
+  stop();
   if (thread_.joinable()) thread_.join();
+}
+
+void Session::stop() {
+  const std::lock_guard guard(mutex_);
+  stopping_ = true;
+  wake_.notify_all();
 }
 
 void Session::add(std::shared_ptr<Beat> beat) {
@@ -77,46 +81,50 @@ void Session::loop() {
       continue;
     }
     // A beat must not be late for the lease's turn.
-    const auto until = std::max(due_, steady_clock::now() + ttl_ / 10);
+    const auto now = steady_clock::now();
+    const auto until = std::min(std::max(due_, now + ttl_ / 10), now + timeout_);
     guard.unlock();
-    auto again = steady_clock::now() + ttl_ / 10;
+    auto again = now + ttl_ / 10;
     try {
       if (lease_first) {
         again = keep_alive();
-        sweep_all();
+        if (!stopping_) sweep_all();
       } else {
-        run_beat(*beat, until);
+        beat->due_ = now + beat->interval_;
+        if (!beat->stopped_) beat->run_(until);
       }
     } catch (const std::exception&) {    // NOLINT(bugprone-empty-catch): no memory; then another time
     }
     guard.lock();
     if (lease_first) due_ = again;
-    std::erase_if(beats_, [](const auto& each) {
-      const std::lock_guard running(each->mutex_);
-      return each->stopped_;
-    });
+    std::erase_if(beats_, [](const auto& each) { return each->stopped_.load(); });
   }
 }
 
 bool Session::look(steady_clock::time_point until) {
-  const auto asked_at = steady_clock::now();
+  const auto asked_at = since_boot();
   if (lost()) return true;
   const auto left = client_.keep_alive(lease_, until);
   if (!left) return false;    // whether it has ended is for etcd to say
-  lost_.store(left->count() <= 0);
-  if (!lost()) good_until_.store((asked_at + ttl_).time_since_epoch().count());
+  if (left->count() > 0) {
+    heard_of(asked_at);
+  } else {
+    lost_.store(true);    // for ever, whatever an answer to an earlier question says
+  }
   return true;
+}
+
+void Session::heard_of(nanoseconds asked_at) {
+  const auto end = asked_at + ttl_;
+  auto known = good_until_.load();
+  while (known < end && !good_until_.compare_exchange_weak(known, end)) {
+  }
 }
 
 steady_clock::time_point Session::keep_alive() {
   const auto asked_at = steady_clock::now();
-  return look(asked_at + ttl_ / 3) ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
-}
-
-void Session::run_beat(Beat& beat, steady_clock::time_point until) {
-  beat.due_ = steady_clock::now() + beat.interval_;
-  const std::lock_guard running(beat.mutex_);
-  if (!beat.stopped_) beat.run_(until);
+  const bool heard = look(asked_at + std::min(ttl_ / 3, timeout_));
+  return heard ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
 }
 
 void Session::sweep_all() {
@@ -125,10 +133,11 @@ void Session::sweep_all() {
     const std::lock_guard guard(mutex_);
     found.swap(litter_);
   }
+  const auto until = steady_clock::now() + std::min(ttl_ / 10, timeout_);
   for (Litter& litter : found) {
     Txn txn{.repeatable = true};
     for (const Range& range : litter.ranges) txn.then.push_back(erase(range));
-    const bool deleted = client_.commit(txn, steady_clock::now() + ttl_ / 10).has_value();
+    const bool deleted = client_.commit(txn, until).has_value();
     if (deleted && steady_clock::now() > litter.until) continue;
     const std::lock_guard guard(mutex_);
     litter_.push_back(std::move(litter));

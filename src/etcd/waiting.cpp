@@ -9,22 +9,30 @@
 namespace keyrack::etcd {
 namespace {
 
+/// How long the requests of a wait may take: each the whole timeout, and all of them that much longer than the wait.
+struct Limit {
+  nanoseconds timeout;
+  steady_clock::time_point until;    // when the wait ends
+
+  steady_clock::time_point now() const { return std::min(steady_clock::now(), until) + timeout; }
+};
+
 /// One waiter's place in the queue; left when this ends, unless a grant has taken it away.
 class QueuePlace {
  public:
   /// `arrival`: the revision at which it was refused first, which no later one can have.
-  QueuePlace(Place& place, const Ask& ask, Revision arrival)
+  QueuePlace(Place& place, const Ask& ask, const Limit& limit, Revision arrival)
       : place_(place),
         ask_(ask),
+        limit_(limit),
         turn_{.ahead = {},
               .place = place.keys().place(ask.signature, ask.level, arrival, ask.call),
               .waiter = place.keys().waiter(ask.signee, ask.call)} {
     turn_.ahead = place.keys().ahead_of(ask.signature, turn_.place);
   }
   ~QueuePlace() {
-    if (!taken_) return;
     try {
-      leave();
+      if (session_) leave();
     } catch (const std::exception&) {    // NOLINT(bugprone-empty-catch): then it stays as long as the session
     }
   }
@@ -37,8 +45,8 @@ class QueuePlace {
   void granted() { taken_ = false; }
 
   /// Takes the place, again if it is gone, and tells what stood there then. Errors: the client's.
-  Answer<Attempt> take(steady_clock::time_point until) {
-    for (;;) {
+  Answer<Attempt> take() {
+    for (const auto until = limit_.now();;) {
       auto session = place_.session(until);
       if (!session) return session.error();
       session_ = *std::move(session);
@@ -50,6 +58,7 @@ class QueuePlace {
               .repeatable = true};
       for (Operation& read : reads_of(place_.keys(), ask_, &turn_)) txn.then.push_back(std::move(read));
       const auto answer = place_.client().commit(txn, until);
+      in_doubt_ = in_doubt_ || !answer || answer->repeated;
       if (!answer) {
         if (answer.error().code != Errc::lost || steady_clock::now() >= until) return answer.error();
         (void)session_->look(until);
@@ -58,7 +67,6 @@ class QueuePlace {
       Attempt attempt = attempt_of(*answer, &turn_);
       if (attempt.place_is_gone) return Trouble{.what = "a place in the queue is not there"};
       since_ = answer->read.at(2).front().created;
-      in_doubt_ = in_doubt_ || answer->repeated;
       return attempt;
     }
   }
@@ -66,13 +74,14 @@ class QueuePlace {
  private:
   void leave() {
     const Txn txn{.then = {erase({turn_.place}), erase({turn_.waiter})}, .repeatable = true};
-    const bool left = place_.client().commit(txn, place_.deadline()).has_value();
+    const bool left = !taken_ || place_.client().commit(txn, limit_.now()).has_value();
     // A place that comes back, or stays, would hold up all behind it for as long as this process lives.
     if (!left || in_doubt_) session_->sweep({turn_.place}, {turn_.waiter});
   }
 
   Place& place_;
   const Ask& ask_;
+  const Limit limit_;
   Turn turn_;
   std::shared_ptr<Session> session_;
   Revision since_ = 0;
@@ -131,11 +140,13 @@ steady_clock::time_point next_look(const Attempt& attempt, const Clock& clock, n
 
 }    // namespace
 
-Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, nanoseconds clock_error,
+Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, const Options& options,
                                             steady_clock::time_point until) {
+  const Limit limit{options.timeout, std::max(until, steady_clock::now())};
+  const nanoseconds clock_error = options.clock_error;
   const Keys& keys = place.keys();
   const Turn newcomer{.ahead = keys.ahead_of_newcomer(ask.signature, ask.level)};
-  auto tried = try_lock(place, ask, clock_error, &newcomer, {}, place.deadline());
+  auto tried = try_lock(place, ask, clock_error, &newcomer, {}, limit.now());
   if (!tried) return refused(error_of(tried.error()));
   if (tried->granted) return *std::move(tried->granted);
 
@@ -144,13 +155,15 @@ Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, nanose
   };
   if (steady_clock::now() >= until) return in_the_way(Errc::timed_out);
 
-  QueuePlace mine(place, ask, tried->seen.revision);
+  QueuePlace mine(place, ask, limit, tried->seen.revision);
   for (bool take = true;; take = tried->place_is_gone) {
+    std::optional<Attempt> seen;    // none: guess that it is free, and our turn
     if (take) {
-      tried = mine.take(place.deadline());
+      tried = mine.take();
       if (!tried) return refused(error_of(tried.error()));
+      seen = *std::move(tried);
     }
-    tried = try_lock(place, ask, clock_error, &mine.turn(), *std::move(tried), place.deadline());
+    tried = try_lock(place, ask, clock_error, &mine.turn(), std::move(seen), limit.now());
     if (!tried) return refused(error_of(tried.error()));
     if (tried->granted) {
       mine.granted();
@@ -158,13 +171,12 @@ Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, nanose
     }
     if (tried->place_is_gone) continue;
     if (steady_clock::now() >= until) return in_the_way(Errc::timed_out);
-    CycleSearch search(place, ask, clock_error, tried->seen.revision, mine.since(), place.deadline());
+    CycleSearch search(place, ask, clock_error, tried->seen.revision, mine.since(), limit.now());
     if (search.found_from(tried->seen)) return in_the_way(Errc::would_deadlock);
 
     const auto wake = next_look(*tried, Clock{clock_error}, mine.session_ttl(), until);
     const Range watched = tried->ahead.empty() ? keys.state(ask.signature) : Range{tried->ahead};
     place.client().await_change(watched, tried->seen.revision, wake);
-    *tried = {};    // guess that it is free, and our turn
   }
 }
 

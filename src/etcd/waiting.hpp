@@ -7,7 +7,6 @@ namespace keyrack::etcd {
 
 /// Tries until the lock is had or the time is up, at least once. Errors: timed_out, would_deadlock, the client's.
 /// Throws Corruption.
-Result<LockResponse, Refusal> wait_for_lock(Place&, const Ask&, nanoseconds clock_error,
-                                            steady_clock::time_point until);
+Result<LockResponse, Refusal> wait_for_lock(Place&, const Ask&, const Options&, steady_clock::time_point until);
 
 }    // namespace keyrack::etcd

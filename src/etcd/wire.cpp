@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -18,6 +19,43 @@ constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const Json* member(const Json& object, const char* name) {
   const auto found = object.find(name);
   return found == object.end() ? nullptr : &*found;
+}
+
+/// Numbers are written as texts, and left out when they are 0.
+std::int64_t number_in(const Json& object, const char* name) {
+  const Json* found = member(object, name);
+  if (found == nullptr) return 0;
+  if (found->is_number_integer()) return found->get<std::int64_t>();
+  std::int64_t number = 0;
+  if (!found->is_string()) garbage(std::string(name) + " is no number");
+  const auto& text = found->get_ref<const std::string&>();
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) garbage(std::string(name) + " is no number");
+  return number;
+}
+
+Json parse_object(std::string_view text) {
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) garbage(text.empty() ? "it is empty" : "it is no JSON");
+  return json;
+}
+
+/// Of an answer about that lease, and no other.
+const Json& about(const Json& json, LeaseId id) {
+  if (number_in(json, "ID") != id) garbage("it is about another lease");
+  return json;
+}
+
+/// Of an answer in parts.
+const Json& result_of(const Json& json) {
+  const Json* result = member(json, "result");
+  if (result == nullptr || !result->is_object()) garbage("it has no result");
+  return *result;
+}
+
+bool within(const Range& range, const std::string& key) {
+  if (range.end.empty()) return key == range.key;
+  return key >= range.key && (key < range.end || range.end == std::string(1, '\0'));
 }
 
 std::string bytes_in(const Json& object, const char* name) {
@@ -123,24 +161,6 @@ std::string decode_base64(std::string_view text) {
   return bytes;
 }
 
-std::int64_t number_in(const Json& object, const char* name) {
-  const Json* found = member(object, name);
-  if (found == nullptr) return 0;
-  if (found->is_number_integer()) return found->get<std::int64_t>();
-  std::int64_t number = 0;
-  if (!found->is_string()) garbage(std::string(name) + " is no number");
-  const auto& text = found->get_ref<const std::string&>();
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size()) garbage(std::string(name) + " is no number");
-  return number;
-}
-
-Json parse_object(std::string_view text) {
-  Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) garbage(text.empty() ? "it is empty" : "it is no JSON");
-  return json;
-}
-
 Range Range::prefix(const std::string& prefix) {
   std::string end = prefix;
   while (!end.empty() && end.back() == '\xff') end.pop_back();
@@ -183,9 +203,52 @@ TxnAnswer parse_txn(std::string_view body, const Txn& txn) {
     const Json* kvs = member(*range, "kvs");
     if (kvs == nullptr) continue;
     if (!kvs->is_array()) garbage("the keys are no list");
-    for (const Json& kv : *kvs) keys.push_back(parse_key_value(kv));
+    for (const Json& kv : *kvs) {
+      const KeyValue& key = keys.emplace_back(parse_key_value(kv));
+      const bool possible = 1 <= key.created && key.created <= key.modified && key.modified <= answer.revision &&
+                            key.version >= 1 && within(asked[i].range, key.key);
+      if (!possible) garbage("a key that was not asked for, or cannot be");
+    }
   }
   return answer;
+}
+
+std::chrono::seconds parse_granted(std::string_view body, LeaseId id) {
+  return std::chrono::seconds(number_in(about(parse_object(body), id), "TTL"));
+}
+
+std::chrono::seconds parse_kept_alive(std::string_view body, LeaseId id) {
+  return std::chrono::seconds(number_in(about(result_of(parse_object(body)), id), "TTL"));
+}
+
+std::vector<std::string> parse_keys(std::string_view body, LeaseId id) {
+  const Json json = parse_object(body);
+  const Json* keys = member(about(json, id), "keys");
+  std::vector<std::string> decoded;
+  if (keys == nullptr) return decoded;
+  if (!keys->is_array()) garbage("the keys are no list");
+  for (const Json& key : *keys) {
+    if (!key.is_string()) garbage("a key is no text");
+    decoded.push_back(decode_base64(key.get_ref<const std::string&>()));
+  }
+  return decoded;
+}
+
+std::string parse_token(std::string_view body) {
+  const Json json = parse_object(body);
+  const Json* token = member(json, "token");
+  if (token == nullptr || !token->is_string()) garbage("it has no token");
+  const auto& text = token->get_ref<const std::string&>();
+  const auto graphic = [](char c) { return c > ' ' && c < '\x7f'; };
+  if (!std::all_of(text.begin(), text.end(), graphic)) garbage("its token fits no header");
+  return text;
+}
+
+bool tells_of_change(std::string_view line) {
+  const Json json = parse_object(line);
+  const Json& result = result_of(json);
+  const Json* events = member(result, "events");
+  return (events != nullptr && !events->empty()) || result.contains("canceled");
 }
 
 std::optional<EtcdError> parse_error(std::string_view body) {

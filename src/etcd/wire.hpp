@@ -1,8 +1,7 @@
 // etcd's JSON: requests as text, answers as values. Answers are input: whatever is not as it must be is Garbage.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
-
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -76,9 +75,16 @@ std::string to_json(const Txn&);
 TxnAnswer parse_txn(std::string_view body, const Txn&);
 std::optional<EtcdError> parse_error(std::string_view body);
 
-/// Of an object: numbers are written as texts, and left out when they are 0.
-std::int64_t number_in(const nlohmann::json&, const char* name);
-nlohmann::json parse_object(std::string_view);
+/// Of leases: the time that one lives, once it is granted or kept alive, and the keys that hang on it.
+std::chrono::seconds parse_granted(std::string_view body, LeaseId);
+std::chrono::seconds parse_kept_alive(std::string_view body, LeaseId);
+std::vector<std::string> parse_keys(std::string_view body, LeaseId);
+
+/// What authenticates those who gave their password.
+std::string parse_token(std::string_view body);
+
+/// Of a line of a watch's answer: is there something new, or will there be no more?
+bool tells_of_change(std::string_view line);
 
 std::string encode_base64(std::string_view);
 std::string decode_base64(std::string_view);

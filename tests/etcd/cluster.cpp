@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 #include <system_error>
 
@@ -39,9 +40,11 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-nlohmann::json ask(const std::string& endpoint, const char* path) {
-  etcd::Http http({});
-  const auto answer = http.post(endpoint, path, "{}", "", steady_clock::now() + std::chrono::seconds(1));
+nlohmann::json answer_of(const etcd::Access& access, const std::string& endpoint, const std::string& path,
+                         const std::string& body) {
+  etcd::Http http(access);
+  const auto answer = http.post(endpoint, path, body, "", steady_clock::now() + std::chrono::seconds(10));
+  if (answer.status != 200) return {};
   return nlohmann::json::parse(answer.body, nullptr, false);
 }
 
@@ -53,10 +56,11 @@ std::string text_in(const nlohmann::json& json, const char* name) {
 
 bool have_etcd() { return std::system("command -v etcd >/dev/null") == 0; }
 
-Cluster::Cluster(std::size_t members) : members_(members) {
+Cluster::Cluster(std::size_t members, Security security) : security_(security), members_(members) {
   std::string folder = (std::filesystem::temp_directory_path() / "keyrack-etcd-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
   folder_ = folder;
+  if (security_ == Security::certificates) make_certificates();
   for (Member& member : members_) member = {.client_port = free_port(), .peer_port = free_port()};
   for (std::size_t i = 0; i < members; ++i) start(i);
   await_health();
@@ -75,9 +79,49 @@ std::string Cluster::endpoints() const {
   return all;
 }
 
+etcd::Access Cluster::access() const {
+  etcd::Access access;
+  for (std::size_t i = 0; i < size(); ++i) access.endpoints.push_back(endpoint(i));
+  if (security_ == Security::none) return access;
+  access.tls = true;
+  access.ca = file("ca.pem");
+  access.cert = file("client.pem");
+  access.key = file("client.key");
+  return access;
+}
+
+std::string Cluster::ask(const std::string& path, const std::string& body) const {
+  const auto answer = answer_of(access(), endpoint(0), path, body);
+  if (!answer.is_object()) throw std::runtime_error("etcd does not answer " + path);
+  return answer.dump();
+}
+
+std::size_t Cluster::leases() const {
+  const auto answer = nlohmann::json::parse(ask("/v3/lease/leases", "{}"));
+  return answer.contains("leases") ? answer["leases"].size() : 0;
+}
+
+/// An authority, one certificate that it signed for the members, one for who asks, and one of a stranger's.
+void Cluster::make_certificates() const {
+  const std::string script = "cd '" + folder_.string() +
+                             R"(' && exec >openssl.log 2>&1 || exit
+make() { openssl req -newkey rsa:2048 -nodes -days 2 -subj "/O=$1" -keyout "$1.key" "${@:2}"; }
+make ca -x509 -out ca.pem && make stranger -x509 -out stranger.pem || exit
+for name in member client; do
+  make $name -out $name.csr &&
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out $name.pem \
+    -extfile <(echo subjectAltName=IP:127.0.0.1; echo extendedKeyUsage=serverAuth,clientAuth) || exit
+done)";
+  const std::string path = file("certificates");
+  std::ofstream(path) << script << '\n';
+  if (std::system(("bash '" + path + "'").c_str()) != 0) throw std::runtime_error("openssl makes no certificates");
+}
+
 void Cluster::start(std::size_t number) {
   Member& member = members_[number];
   const auto url = [](int port) { return "http://127.0.0.1:" + std::to_string(port); };
+  const bool tls = security_ == Security::certificates;
+  const std::string client_url = (tls ? "https" : "http") + url(member.client_port).substr(4);
   std::string all;
   for (std::size_t i = 0; i < size(); ++i) {
     all += (i == 0 ? "m" : ",m") + std::to_string(i) + "=" + url(members_[i].peer_port);
@@ -90,9 +134,9 @@ void Cluster::start(std::size_t number) {
                                  "--data-dir",
                                  folder_ / name,
                                  "--listen-client-urls",
-                                 url(member.client_port),
+                                 client_url,
                                  "--advertise-client-urls",
-                                 url(member.client_port),
+                                 client_url,
                                  "--listen-peer-urls",
                                  url(member.peer_port),
                                  "--initial-advertise-peer-urls",
@@ -109,6 +153,10 @@ void Cluster::start(std::size_t number) {
                                  "zap",
                                  "--log-level",
                                  "error"};
+  if (tls) {
+    words.insert(words.end(), {"--cert-file", file("member.pem"), "--key-file", file("member.key"), "--trusted-ca-file",
+                               file("ca.pem"), "--client-cert-auth"});
+  }
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -139,9 +187,7 @@ void Cluster::stop(std::size_t number) const { ::kill(members_[number].pid, SIGS
 void Cluster::resume(std::size_t number) const { ::kill(members_[number].pid, SIGCONT); }
 
 void Cluster::await_health() const {
-  etcd::Access access;
-  for (std::size_t i = 0; i < size(); ++i) access.endpoints.push_back(endpoint(i));
-  etcd::Client client(access);
+  etcd::Client client(access());
   const auto until = steady_clock::now() + std::chrono::minutes(1);
   const auto written = client.commit({.then = {etcd::put("health", "")}, .repeatable = true}, until);
   if (!written) throw std::runtime_error("etcd does not start: " + written.error().what);
@@ -149,7 +195,7 @@ void Cluster::await_health() const {
 
 std::size_t Cluster::leader() const {
   for (std::size_t i = 0; i < size(); ++i) {
-    const auto status = ask(endpoint(i), "/v3/maintenance/status");
+    const auto status = answer_of(access(), endpoint(i), "/v3/maintenance/status", "{}");
     if (!status.is_object() || !status.contains("header")) continue;
     if (text_in(status, "leader") == text_in(status["header"], "member_id")) return i;
   }

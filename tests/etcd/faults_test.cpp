@@ -143,6 +143,53 @@ INSTANTIATE_TEST_SUITE_P(Faults, EtcdLostAnswer,
                          ::testing::Values(Fault::cut, Fault::truncate, Fault::corrupt, Fault::garbage),
                          [](const auto& tested) { return name_of(tested.param); });
 
+TEST_F(EtcdFaults, WhatComesLateDoesNotHappen) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  proxy_.spoil(Fault::late);
+  EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  EXPECT_EQ(outcome(witness->unlock({"job", "anna"})), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(witness->check("job")), "not_found");
+
+  const auto names = this->names(proxy_.endpoint());
+  proxy_.spoil(Fault::late, 1, 1);    // after the reading
+  EXPECT_EQ(outcome(names->acquire("stack")), "0");
+  EXPECT_EQ(outcome(names->reset()), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(names->list()), "0 names");
+}
+
+TEST_F(EtcdFaults, APlaceInTheQueueThatComesLateHoldsNobodyUp) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  proxy_.spoil(Fault::late, 1, 1);    // after the first try
+  std::string came_to;
+  std::thread waiter([&] { came_to = outcome(locks->lock_for({"job", "ben"}, 60s)); });
+  const auto give_up = steady_clock::now() + 60s;
+  while (proxy_.left() > 0 && steady_clock::now() < give_up) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(outcome(witness->unlock({"job", "anna"})), "ok");
+  waiter.join();
+  ASSERT_EQ(came_to, "ok");
+  ASSERT_EQ(outcome(locks->unlock({"job", "ben"})), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(witness->lock_for({"job", "carl"}, 60s)), "ok");
+}
+
+TEST_F(EtcdFaults, WhatCannotBeToldIsNotGuessed) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  // Ben has it, is not told, and has lost it twice when it is read back.
+  proxy_.when_lost([&] {
+    EXPECT_EQ(outcome(witness->lock({"job", "carl", 2})), "transferred from ben");
+    EXPECT_EQ(outcome(witness->lock({"job", "dora", 3})), "transferred from carl");
+  });
+  proxy_.spoil(Fault::cut, 1, 1);
+  EXPECT_EQ(outcome(locks->lock({"job", "ben", 1})), "backend_unavailable");
+}
+
 TEST_F(EtcdFaults, NoCallTakesLongerThanItsTimeout) {
   const auto service = opened([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
   const auto names = opened([&] { return open_name_manager(url(proxy_.endpoint(), "timeout=500ms")); });
@@ -164,6 +211,16 @@ TEST_F(EtcdFaults, NoCallTakesLongerThanItsTimeout) {
     expect_unavailable([&] { return names->reset(); });
     expect_unavailable([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
   }
+  proxy_.spare();
+}
+
+TEST_F(EtcdFaults, EachServiceHasATimeoutOfItsOwn) {
+  const auto patient = locks(proxy_.endpoint());
+  const auto hasty = opened([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
+  proxy_.spoil(Fault::silent, Proxy::kAlways);
+  const auto asked_at = steady_clock::now();
+  EXPECT_EQ(outcome(hasty->check("job")), "backend_unavailable");
+  EXPECT_LT(steady_clock::now() - asked_at, 15s) << "the other one's is 20s";
   proxy_.spare();
 }
 
@@ -200,7 +257,7 @@ TEST_F(EtcdFaults, AWaitGoesOnWhenItsWatchIsCut) {
 
 TEST_F(EtcdFaults, AHeldNameIsLostWhenEtcdIsOutOfReach) {
   const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=1s")).value();
-  const auto held = names->hold("stack").value();
+  auto held = names->hold("stack").value();
   proxy_.spoil(Fault::cut, Proxy::kAlways);
   const auto give_up = steady_clock::now() + 60s;
   while (outcome(held.status()) == "backend_unavailable" && steady_clock::now() < give_up) {
@@ -208,6 +265,74 @@ TEST_F(EtcdFaults, AHeldNameIsLostWhenEtcdIsOutOfReach) {
   EXPECT_EQ(outcome(held.status()), "lost");
   proxy_.spare();
   EXPECT_EQ(outcome(held.status()), "lost") << "once lost, for ever";
+  // etcd has heard of us all the time.
+  EXPECT_EQ(outcome(held.release()), "lost");
+  EXPECT_EQ(outcome(names->try_acquire("stack", held.name())), "ok") << "and is not left with it";
+}
+
+/// Until another has got what its holder cannot ask for any more.
+template <class Call>
+std::string taken(Call&& call) {
+  const auto give_up = steady_clock::now() + 60s;
+  std::string came_to;
+  do {
+    came_to = outcome(call());
+  } while ((came_to == "forbidden" || came_to == "in_use") && steady_clock::now() < give_up);
+  return came_to;
+}
+
+TEST_F(EtcdFaults, AHeldNameIsLostBeforeAnotherHasIt) {
+  // By the end of the session, and by its age.
+  for (const std::string options : {"session_ttl=2s", "session_ttl=40s&auto_release_after=1s"}) {
+    const std::string rest = "/" + prefix_ + "?clock_error=20ms&timeout=20s&" + options;
+    const auto names = open_name_manager("etcd://" + proxy_.endpoint() + rest).value();
+    const auto others = open_name_manager("etcd://" + cluster().endpoint(0) + rest).value();
+    const auto held = opened([&] { return names->hold("stack"); });
+    proxy_.spoil(Fault::apart, Proxy::kAlways);
+    EXPECT_EQ(taken([&] { return others->try_acquire("stack", held.name()); }), "ok");
+    EXPECT_EQ(outcome(held.status()), "lost");
+    proxy_.spare();
+  }
+}
+
+TEST_F(EtcdFaults, ABoundLockIsLostBeforeAnotherHasIt) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto others = this->locks(cluster().endpoint(0));
+  const std::uint64_t token = locks->lock({"job", "anna"}, kBound).value().token;
+  proxy_.spoil(Fault::apart, Proxy::kAlways);
+  EXPECT_EQ(taken([&] { return others->lock({"job", "ben"}); }), "transferred from anna");
+  EXPECT_EQ(outcome(locks->confirm("job", token)), "lost");
+  proxy_.spare();
+}
+
+TEST_F(EtcdFaults, LeasesEndWithWhatHungOnThem) {
+  const std::size_t before = cluster().leases();
+  constexpr LockOptions kGone{.time_to_live = 1h};
+  {
+    const auto locks = this->locks(cluster().endpoint(0));
+    EXPECT_EQ(outcome(locks->lock({"job", "anna"}, kGone)), "ok");
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_EQ(outcome(locks->lock({"job", "anna"}, kGone)), "renewed");
+      EXPECT_EQ(outcome(locks->lock({"job", "ben"}, kGone)), "forbidden");
+    }
+    EXPECT_EQ(outcome(locks->lock_for({"job", "ben"}, 10ms, kGone)), "timed_out");
+    EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
+  }
+  EXPECT_LE(cluster().leases(), before);
+}
+
+TEST_F(EtcdFaults, ALeaseEndsLaterForOthersByHowFarClocksMayBeApart) {
+  const auto locks = open_lock_service("etcd://" + cluster().endpoint(0) + "/" + prefix_ + "?clock_error=3s").value();
+  const auto asked_at = steady_clock::now();
+  const auto granted = locks->lock({"job", "anna"}, {.duration = 200ms}).value();
+  while (outcome(locks->confirm("job", granted.token)) == "ok") std::this_thread::sleep_for(10ms);
+  EXPECT_GE(steady_clock::now() - asked_at, 200ms);
+  EXPECT_EQ(outcome(locks->confirm("job", granted.token)), "lost");
+  if (const auto told = locks->check("job"); steady_clock::now() - asked_at < 3s) {
+    EXPECT_EQ(told.value().expires_in, 0ns) << "believed no longer, and not to be taken either";
+  }
+  EXPECT_EQ(taken([&] { return locks->lock({"job", "ben"}); }), "transferred from anna");
+  EXPECT_GE(steady_clock::now() - asked_at, 3200ms);
 }
 
 TEST_F(EtcdFaults, ExclusionHoldsThroughFaultsByChance) {

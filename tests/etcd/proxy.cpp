@@ -2,7 +2,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <stdexcept>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <arpa/inet.h>
@@ -35,6 +38,14 @@ std::string receive(int socket) {
   const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), 0);
   bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   return bytes;
+}
+
+/// Whole requests have a length, and come one at a time.
+bool is_whole(const std::string& request) {
+  constexpr std::string_view kLength = "Content-Length: ", kEnd = "\r\n\r\n";
+  const auto end = request.find(kEnd), length = request.find(kLength);
+  return end != request.npos && length < end &&
+         request.size() >= end + kEnd.size() + std::stoul(request.substr(length + kLength.size()));
 }
 
 }    // namespace
@@ -81,11 +92,7 @@ void Proxy::loop() {
     if (polled[0].revents != 0) return;
     std::size_t at = 2;
     for (auto pair = pairs_.begin(); pair != pairs_.end(); at += 2) {
-      bool open = true;
-      if (polled[at].revents != 0) {
-        const std::string request = receive(pair->client);
-        open = !request.empty() && send_all(pair->member, request);
-      }
+      bool open = polled[at].revents == 0 || forward_request(*pair);
       if (open && polled[at + 1].revents != 0) open = forward_answer(*pair);
       if (open) {
         ++pair;
@@ -107,15 +114,52 @@ void Proxy::loop() {
   }
 }
 
+bool Proxy::is_spoiled() {
+  if (left_ <= 0) return false;
+  if (spared_ > 0) {
+    --spared_;
+    return false;
+  }
+  --left_;
+  return true;
+}
+
+bool Proxy::forward_request(Pair& pair) {
+  const std::string part = receive(pair.client);
+  if (part.empty() || (fault_ == Fault::apart && is_spoiled())) return false;
+  if (pair.request.empty() && (fault_ != Fault::late || !part.starts_with("POST /v3/kv/txn ") || !is_spoiled())) {
+    return send_all(pair.member, part);
+  }
+  pair.request += part;
+  if (!is_whole(pair.request)) return true;
+  const std::lock_guard guard(mutex_);
+  late_.push_back(pair.request);
+  return false;
+}
+
+std::size_t Proxy::deliver() {
+  const std::lock_guard guard(mutex_);
+  for (const std::string& request : late_) {
+    const int member = connect_to_member();
+    if (!send_all(member, request) || receive(member).empty()) throw std::runtime_error("a late request had no answer");
+    ::close(member);
+  }
+  const std::size_t count = late_.size();
+  late_.clear();
+  return count;
+}
+
 bool Proxy::forward_answer(Pair& pair) {
   std::string answer = receive(pair.member);
   if (answer.empty()) return false;
   if (pair.mute) return true;
-  if (left_ <= 0) return send_all(pair.client, answer);
-  --left_;
+  if (fault_ == Fault::apart || fault_ == Fault::late || !is_spoiled()) return send_all(pair.client, answer);
+  if (when_lost_) std::exchange(when_lost_, nullptr)();
   const std::size_t body = std::min(answer.find("\r\n\r\n"), answer.size());
   switch (fault_) {
     case Fault::none:
+    case Fault::apart:
+    case Fault::late:
       break;
     case Fault::cut:
       return false;
