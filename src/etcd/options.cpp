@@ -40,9 +40,10 @@ Result<std::vector<std::string>, OpenError> parse_endpoints(std::string_view tex
       return bad_url("endpoint " + endpoint.substr(endpoint.rfind('@') + 1) +
                      ": give user and password as options of these names, not before it");
     }
+    const std::string as_url = "http://" + endpoint;    // outlives the view
     boost::urls::url_view parsed;
     try {
-      parsed = boost::urls::url_view("http://" + endpoint);
+      parsed = boost::urls::url_view(as_url);
     } catch (const std::exception&) {
       return bad_url("endpoint " + endpoint + ": write HOST:PORT, several with commas between");
     }

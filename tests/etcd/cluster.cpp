@@ -41,9 +41,9 @@ int free_port() {
 }
 
 nlohmann::json answer_of(const etcd::Access& access, const std::string& endpoint, const std::string& path,
-                         const std::string& body) {
+                         const std::string& body, const std::string& authorization = "") {
   etcd::Http http(access);
-  const auto answer = http.post(endpoint, path, body, "", steady_clock::now() + std::chrono::seconds(10));
+  const auto answer = http.post(endpoint, path, body, authorization, steady_clock::now() + std::chrono::seconds(10));
   if (answer.status != 200) return {};
   return nlohmann::json::parse(answer.body, nullptr, false);
 }
@@ -90,8 +90,8 @@ etcd::Access Cluster::access() const {
   return access;
 }
 
-std::string Cluster::ask(const std::string& path, const std::string& body) const {
-  const auto answer = answer_of(access(), endpoint(0), path, body);
+std::string Cluster::ask(const std::string& path, const std::string& body, const std::string& authorization) const {
+  const auto answer = answer_of(access(), endpoint(0), path, body, authorization);
   if (!answer.is_object()) throw std::runtime_error("etcd does not answer " + path);
   return answer.dump();
 }

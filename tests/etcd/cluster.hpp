@@ -34,7 +34,7 @@ class Cluster {
   std::string file(const std::string& name) const { return folder_ / name; }
 
   /// What that path of the gateway answers to a request that is an object in JSON. Throws std::runtime_error.
-  std::string ask(const std::string& path, const std::string& body) const;
+  std::string ask(const std::string& path, const std::string& body, const std::string& authorization = "") const;
   /// How many leases live.
   std::size_t leases() const;
 

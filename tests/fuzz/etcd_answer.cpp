@@ -1,8 +1,9 @@
-// Fuzz target: what comes back from an etcd, or from whatever answers in its place.
+// Fuzz target: what comes back from an etcd, or from whatever answers in its place; and the URLs of one.
 #include "target.hpp"
 
 #include "etcd/locks.hpp"
 #include "etcd/names.hpp"
+#include "etcd/options.hpp"
 
 #include <algorithm>
 #include <string>
@@ -71,6 +72,15 @@ void try_transaction(std::string_view body) {
   }
 }
 
+void try_options(std::string_view text) {
+  const auto options = etcd::parse_options(text);
+  if (!options) {
+    require(options.error().code == keyrack::Errc::bad_url && !options.error().detail.empty(), "a refusal says why");
+    return;
+  }
+  require(!options->access.endpoints.empty() && options->prefix.ends_with('/'), "somewhere to ask, and for what");
+}
+
 void try_base64(std::string_view text) {
   require(etcd::decode_base64(etcd::encode_base64(text)) == text, "bytes are read as they are written");
   attempt([&] { (void)etcd::decode_base64(text); });
@@ -90,6 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string token = etcd::parse_token(body);
     require(std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 127; }), "fits a header");
   });
+  try_options(body);
   try_base64(body);
   return 0;
 }
