@@ -90,7 +90,7 @@ Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
     const auto now = steady_clock::now();
     const auto limit = std::min(until, now + std::max<steady_clock::duration>((until - now) / 2, milliseconds(50)));
     const HttpAnswer answer = http_.post(endpoint(asked), request.path, request.body, token, limit);
-    trouble.what = answer.what;
+    trouble.what = answer.timed_out && !last.what.empty() ? last.what : answer.what;
     trouble.in_doubt = answer.came == HttpAnswer::Came::in_doubt;
     if (answer.came == HttpAnswer::Came::whole) {
       try {

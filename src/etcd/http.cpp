@@ -136,6 +136,7 @@ HttpAnswer Http::perform(Handle& handle, const std::string& endpoint, std::strin
   const CURLcode code = curl_easy_perform(easy);
   curl_slist_free_all(headers);
   HttpAnswer answer{.came = Came::in_doubt, .what = endpoint + ": " + (error[0] ? error : curl_easy_strerror(code))};
+  answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
   if (handle.enough || (code == CURLE_OK && !handle.failed)) {
     answer.came = Came::whole;

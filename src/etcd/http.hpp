@@ -20,6 +20,7 @@ struct HttpAnswer {
     never_sent,    // certainly: there was no connection
     in_doubt,      // cut off, too late, too long: whatever was asked for may have been done
   } came = Came::in_doubt;
+  bool timed_out = false;
   long status = 0;
   std::string body = {};
   std::string what = {};    // went wrong

@@ -88,7 +88,7 @@ void Session::loop() {
     try {
       if (lease_first) {
         again = keep_alive();
-        if (!stopping_) sweep_all();
+        if (!stopping_) sweep_all(std::min(again, steady_clock::now() + timeout_));
       } else {
         beat->due_ = now + beat->interval_;
         if (!beat->stopped_) beat->run_(until);
@@ -127,13 +127,12 @@ steady_clock::time_point Session::keep_alive() {
   return heard ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
 }
 
-void Session::sweep_all() {
+void Session::sweep_all(steady_clock::time_point until) {
   std::vector<Litter> found;
   {
     const std::lock_guard guard(mutex_);
     found.swap(litter_);
   }
-  const auto until = steady_clock::now() + std::min(ttl_ / 10, timeout_);
   for (Litter& litter : found) {
     Txn txn{.repeatable = true};
     for (const Range& range : litter.ranges) txn.then.push_back(erase(range));

@@ -70,7 +70,7 @@ class Session {
   Session(Client& client, LeaseId lease, nanoseconds ttl, nanoseconds timeout, nanoseconds asked_at);
   void loop();
   steady_clock::time_point keep_alive();    // when it is due again
-  void sweep_all();
+  void sweep_all(steady_clock::time_point until);
   void heard_of(nanoseconds asked_at);
 
   Client& client_;

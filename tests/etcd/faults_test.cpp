@@ -256,7 +256,7 @@ TEST_F(EtcdFaults, AWaitGoesOnWhenItsWatchIsCut) {
 }
 
 TEST_F(EtcdFaults, AHeldNameIsLostWhenEtcdIsOutOfReach) {
-  const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=1s")).value();
+  const auto names = this->names(proxy_.endpoint());
   auto held = names->hold("stack").value();
   proxy_.spoil(Fault::cut, Proxy::kAlways);
   const auto give_up = steady_clock::now() + 60s;

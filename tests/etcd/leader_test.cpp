@@ -66,7 +66,7 @@ TEST(EtcdLeader, ExclusionAndTokensOutliveLeaders) {
   // Longer, where asked for by the environment.
   const char* seconds = std::getenv("KEYRACK_ETCD_SECONDS");
   tests::Cluster cluster(3);
-  const auto until = steady_clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 15);
+  const auto until = steady_clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 8);
   Guarded& guarded = new_guarded();
   const std::string url = "etcd://" + cluster.endpoints() + "/leader?timeout=5s&session_ttl=5s";
   std::vector<Child> children;
