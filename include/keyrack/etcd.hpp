@@ -6,8 +6,8 @@
 // etcd://HOST:PORT[,HOST:PORT...]/PREFIX[?OPTION=VALUE[&OPTION=VALUE]...]
 //
 //   PREFIX                  all keys begin so; parts with slashes between. Who shares it shares locks and names
-//   ca, cert, key           files: authority to trust, certificate and key to show. Any of them means TLS. A certificate
-//                           with a common name is refused by an etcd that asks for user and password, too
+//   ca, cert, key           files: authority to trust, certificate and key to show. Any of them means TLS. An etcd
+//                           that asks for user and password, too, refuses a certificate with a common name
 //   tls=false               true: TLS with the system's authorities
 //   user, password          for etcd's own authentication. No error tells the password; who may list the processes of
 //                           the host sees it in a command line

@@ -344,8 +344,8 @@ TEST_F(EtcdFaults, ExclusionHoldsThroughFaultsByChance) {
     std::mt19937 random(7);
     while (!over) {
       constexpr std::array kFaults{Fault::cut, Fault::truncate, Fault::corrupt, Fault::garbage};
-      proxy_.spoil(kFaults[random() % kFaults.size()], 1);
-      std::this_thread::sleep_for(std::chrono::milliseconds(random() % 100));
+      proxy_.spoil(kFaults[random() % kFaults.size()], 1, static_cast<int>(random() % 10));
+      while (!over && proxy_.left() > 0) std::this_thread::sleep_for(1ms);    // as many on a slow machine
     }
   });
   std::atomic<int> inside{0}, grants{0};

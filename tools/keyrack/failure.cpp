@@ -36,9 +36,8 @@ std::string_view remedy_for(std::error_code code) {
 }
 
 int fail_with(std::string_view subject, std::error_code code, std::string_view message, std::string_view remedy) {
-  const std::string shown =
-      subject.find("://") < subject.size() ? url::without_password(subject) : std::string(subject);
-  return complain(status_of(code), "{}: {}{}{}", shown, message, remedy.empty() ? "" : "; ", remedy);
+  return complain(status_of(code), "{}: {}{}{}", url::without_password(subject), message, remedy.empty() ? "" : "; ",
+                  remedy);
 }
 
 }    // namespace
