@@ -1,6 +1,10 @@
 // keyrack_instructions CALL COUNT: makes one of the hot calls so many times. bench/instructions counts the instructions
-// of two runs with different counts; what they differ by belongs to the calls alone.
+// of two runs with different counts; what they differ by belongs to the calls alone. With --time in front it prints how
+// many nanoseconds of processor time each took.
 #include "harness/own.hpp"
+#include "harness/processes.hpp"
+
+#include <keyrack/inspect.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -107,7 +111,22 @@ const std::vector<Call> kCalls{
     {"names, hold", 10000, hold},
 };
 
+/// Is a grant counted by this program, as is, or is not, to be?
+void check_counting() {
+  const ScratchName name;
+  const auto locks = expect(open_lock_service(name.url(kSmall)), "opening a segment");
+  (void)expect(locks->lock({.signature = "key", .signee = kSignee}), "lock()");
+  const auto seen = expect(expect(open_inspector(name.name()), "looking at the segment")->snapshot(), "snapshot()");
+  require(seen.counters.grants == (COUNTED ? 1 : 0), COUNTED ? "nothing is counted" : "something is counted");
+}
+
 int run(int argc, char** argv) {
+  const bool timed = argc > 1 && std::string_view(argv[1]) == "--time";
+  if (timed) {
+    --argc;
+    ++argv;
+    check_counting();
+  }
   const std::string_view call = argc > 1 ? argv[1] : "";
   if (call == "--list") {
     for (const Call& each : kCalls) std::printf("%s\t%d\n", each.name, each.count);
@@ -119,10 +138,13 @@ int run(int argc, char** argv) {
   }
   for (const Call& each : kCalls) {
     if (each.name != call || argc != 3) continue;
-    each.make(std::atoi(argv[2]));
+    const int count = std::atoi(argv[2]);
+    const std::int64_t begin = cpu_ns();
+    each.make(count);
+    if (timed) std::printf("%g\n", static_cast<double>(cpu_ns() - begin) / count);
     return 0;
   }
-  std::fputs("usage: keyrack_instructions CALL COUNT | --list | --build\n", stderr);
+  std::fputs("usage: keyrack_instructions [--time] CALL COUNT | --list | --build\n", stderr);
   return 2;
 }
 

@@ -23,6 +23,11 @@ Row amount(const std::string& title, const Measure& value, double limit, const s
   return {title, Form::amount, value, {}, Row::at_most, limit, unit, scale};
 }
 
+/// One case has both times.
+Row counting(const std::string& title, const std::string& name, double limit) {
+  return {title, Form::time_ratio, {name}, {name, "uncounted_ns"}, Row::at_most, limit};
+}
+
 }    // namespace
 
 const std::vector<Row>& rows() {
@@ -77,6 +82,12 @@ const std::vector<Row>& rows() {
       rival("speed against SQLite, a transaction", "one process", "SQLite, BEGIN IMMEDIATE + COMMIT", 45),
       rival("speed against Redis", "one process", "Redis, SET NX + script", 400),
       rival("speed against PostgreSQL", "one process", "PostgreSQL, advisory lock", 400),
+      counting("keyed lock + unlock, against the same with nothing counted", "counting/keyed", 1.05),
+      counting("… `NamedMutex`", "counting/mutex", 1.05),
+      counting("… lock refused by a living holder", "counting/refused", 1.05),
+      counting("… names: acquire + release", "counting/names", 1.05),
+      amount("by how much others fall while `keyrack top` looks ten times a second", {"top", "others_fall_percent"}, 5,
+             "%", 1),
       amount("dump of 1,000,000 records", {"dump"}, 0.5, "s", s),
       amount("… by how much others fall meanwhile", {"dump", "others_fall_percent"}, 5, "%", 1),
       amount("attach to a segment of 1,000,000 records", {"attach"}, 200, "µs", us),

@@ -1,4 +1,4 @@
-// Looking at a segment without disturbing anyone: the picture behind `keyrack dump`, `top`, `stats` and `verify`.
+// Looking at a segment without disturbing anyone: the picture behind `keyrack dump`, `waits`, `top`, `verify` and more.
 //
 // Everything is read through a read-only mapping: nothing is written, no session is taken, nobody waits. Each record
 // is consistent in itself; the whole was seen between `taken_from` and `taken_until`.
@@ -37,7 +37,10 @@ struct LockPicture {
   std::optional<std::chrono::milliseconds> held_for;      ///< empty if idle, or not known (granted an instant ago)
   std::optional<std::chrono::milliseconds> expires_in;    ///< empty without a lease; negative once stale
   std::uint32_t waiters = 0;
-  std::uint32_t record = 0;    ///< index of its record
+  std::uint32_t record = 0;                ///< index of its record
+  std::optional<std::uint32_t> session;    ///< slot of whose grant it is, for as long as that session lives
+  /// When the first of its ends comes, max() for never: between two pictures of one grant it shows a renewal.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
 struct NamePicture {
@@ -79,16 +82,20 @@ struct Histogram {
 
 struct SessionPicture {
   std::uint32_t slot = 0;
-  std::int32_t pid = 0;    ///< as the process sees itself
+  std::int32_t pid = 0;               ///< as the process sees itself
+  std::uint64_t pid_namespace = 0;    ///< inode of the PID namespace that its pid is of, 0 if unknown
   bool alive = false;
   std::string command;
-  std::uint32_t locks_held = 0, names_held = 0;
+  /// Held now and bound to this process: leases are anybody's, and the locks of the dead are abandoned.
+  std::uint32_t locks_held = 0;
+  std::uint32_t names_held = 0;
   std::chrono::system_clock::time_point attached_at;
   Counters counters;    ///< since then
 };
 
 struct WaiterPicture {
-  std::string signature, signee;
+  std::string signature;    ///< empty if its record changed under our eyes
+  std::string signee;
   std::int32_t level = 0, pid = 0;
   std::uint32_t session = 0;    ///< slot
   std::chrono::milliseconds waited{};
@@ -103,6 +110,7 @@ struct SegmentPicture {
   std::uint32_t session_slots = 0, max_signature = 0, max_signee = 0;
   std::uint64_t bytes = 0;
   std::chrono::system_clock::time_point created_at;
+  std::uint32_t high_water = 0;    ///< no more records than these were ever in use
 };
 
 struct Snapshot {
@@ -121,7 +129,8 @@ struct Snapshot {
 struct Finding {
   std::string place;     ///< "record 17", "bucket 3", "header"
   std::string what;      ///< what is wrong there
-  std::string remedy;    ///< what to do
+  std::string remedy;    ///< what it does to users, and what to do
+  std::string key;       ///< of the record, a lock's or FAMILY/NAME; empty if there is none, or it cannot be read
 };
 
 /// A read-only view of a live segment. Not safe to use from two threads at once.
@@ -130,6 +139,9 @@ class KEYRACK_API Inspector {
   virtual ~Inspector();
   /// Errors: corrupt_segment.
   virtual Result<Snapshot> snapshot(bool with_idle = false) const = 0;
+  /// One key without a walk over the table: cheap enough to look again and again. Empty without a record; idle is told.
+  /// Errors: bad_request, corrupt_segment.
+  virtual Result<std::optional<LockPicture>> look_at(std::string_view signature) const = 0;
   /// Checks every invariant that holds at any instant, and on a quiet segment those that hold between calls, too.
   /// Throws std::bad_alloc when memory runs out.
   virtual std::vector<Finding> verify() const = 0;
@@ -138,5 +150,11 @@ class KEYRACK_API Inspector {
 /// Errors: no_segment, permission_denied, incompatible_segment, corrupt_segment, bad_url for a name that no segment can
 /// have.
 KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector(std::string_view segment_name);
+
+/// The same for a file that is a copy of a segment's, of whichever host and boot. What it shows is as it was then, also
+/// who was alive; the time is the file's, or the latest that is told in it. A copy that was made while others worked
+/// shows each record as it was when its bytes were read, and verify() may find what never was.
+/// Errors: no_segment, permission_denied, incompatible_segment (of another layout), corrupt_segment.
+KEYRACK_API Result<std::unique_ptr<Inspector>, OpenError> open_inspector_of_copy(std::string_view path);
 
 }    // namespace keyrack

@@ -142,11 +142,10 @@ class ShmLockService final : public LockService {
       : connection_(std::move(attachment)), defaults_{options.duration, options.time_to_live} {}
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
-    if (table::ThreadMemory* mine = remembering(request)) {
-      if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
-    }
+    table::CellMemo* memo = nullptr;
+    if (const std::uint64_t token = lock_remembered(request, options, memo)) return table::granted(token);
     return by_rules<LockResponse>(request, [&](const table::Caller& caller) {
-      auto answer = lock_by_rules(caller, request, options);
+      auto answer = lock_by_rules(caller, memo, request, options);
       trace(request.signature, request.signee, answer);
       return answer;
     });
@@ -154,9 +153,8 @@ class ShmLockService final : public LockService {
 
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point when,
                                            const LockOptions& options) override {
-    if (table::ThreadMemory* mine = remembering(request)) {
-      if (const std::uint64_t token = lock_remembered(*mine, request, options)) return table::granted(token);
-    }
+    table::CellMemo* memo = nullptr;
+    if (const std::uint64_t token = lock_remembered(request, options, memo)) return table::granted(token);
     return by_rules<LockResponse>(request, [&](const table::Caller& caller) {
       auto answer = table::lock_until(
           caller, ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_),
@@ -225,22 +223,27 @@ class ShmLockService final : public LockService {
                           options.time_to_live ? options.time_to_live : defaults_.time_to_live);
   }
 
-  [[gnu::always_inline]] std::uint64_t lock_remembered(table::ThreadMemory& mine, const LockRequest& request,
-                                                       const LockOptions& options) const {
-    const std::uint64_t token = table::lock_remembered(mine, request.signature, [&] { return wish(request, options); });
+  /// The token; 0: not so. `memo`: what this thread remembers of the key, if it does.
+  [[gnu::always_inline]] std::uint64_t lock_remembered(const LockRequest& request, const LockOptions& options,
+                                                       table::CellMemo*& memo) const {
+    table::ThreadMemory* mine = remembering(request);
+    if (mine != nullptr) memo = mine->keys.find(request.signature);
+    if (memo == nullptr) return 0;
+    const std::uint64_t token = table::lock_remembered(*mine, *memo, [&] { return wish(request, options); });
     if (token != 0) trace_grant(request.signature, request.signee, token);
     return token;
   }
 
-  Result<LockResponse, Refusal> lock_by_rules(const table::Caller& caller, const LockRequest& request,
-                                              const LockOptions& options) const {
-    if (Refusal refusal; !options.force &&
-                         table::refused_remembered(caller, request.signature, request.signee, request.level, refusal)) {
-      return refusal;
+  Result<LockResponse, Refusal> lock_by_rules(const table::Caller& caller, table::CellMemo* memo,
+                                              const LockRequest& request, const LockOptions& options) const {
+    if (memo != nullptr) {
+      if (Refusal refusal;
+          !options.force && table::refused_remembered(caller, *memo, request.signee, request.level, refusal)) {
+        return refusal;
+      }
+      const std::uint64_t token = table::lock_remembered_anew(caller, *memo, [&] { return wish(request, options); });
+      if (token != 0) return table::granted(token);
     }
-    const std::uint64_t token =
-        table::lock_remembered_anew(caller, request.signature, [&] { return wish(request, options); });
-    if (token != 0) return table::granted(token);
     return table::lock(caller,
                        ask(table::Key::lock(request.signature), request.signee, request.level, options, defaults_));
   }

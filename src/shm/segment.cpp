@@ -83,14 +83,52 @@ std::optional<std::string> difference(const GeometryRequest& request, const Geom
 
 std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
-/// Gives the object its size and real memory: what is mapped later can be written without SIGBUS.
-Result<void, OpenError> allocate(int fd, std::uint64_t bytes) {
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr int kMadvCollapse = 25;    // of Linux 6.1; the C library's headers may be older
+
+/// Maps an object where its huge pages can be huge in our page tables, too.
+bip::mapped_region map_aligned(int fd, bip::mode_t mode, std::size_t bytes) {
+  const Mappable object(fd, mode);
+  if (bytes >= kHugePage) {
+    // Asks for a place with room to spare, gives it back, and asks for a part of it. Somebody else may be quicker.
+    const std::size_t room = bytes + kHugePage;
+    void* const place = ::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place != MAP_FAILED) {
+      ::munmap(place, room);
+      const auto address = table::round_up(reinterpret_cast<std::uintptr_t>(place), kHugePage);
+      try {
+        return {object, mode, 0, bytes, reinterpret_cast<void*>(address)};    // NOLINT(performance-no-int-to-ptr)
+      } catch (const bip::interprocess_exception&) {    // NOLINT(bugprone-empty-catch): any other place will do
+      }
+    }
+  }
+  return {object, mode, 0, bytes};
+}
+
+int reserve(int fd, std::size_t at, std::size_t bytes) {
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd, static_cast<off_t>(at), static_cast<off_t>(bytes));
+  } while (error == EINTR);
+  return error;
+}
+
+/// Gives an object its size and real memory: what is mapped later can be written without SIGBUS. In huge pages where
+/// the system has them, for whoever maps it: a table is met at random, and to find a small page costs more than to read
+/// what is there. All is as well without.
+Result<void, OpenError> allocate(int fd, std::size_t bytes) {
   if (os::uninterrupted([&] { return ::ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
     return os::failure("sizing the segment");
   }
   int error = 0;
-  while ((error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes))) == EINTR) {
+  const std::size_t huge = bytes / kHugePage * kHugePage;
+  // An extent is collapsed only if there is something in it; and a page of it is all that has to be copied then.
+  for (std::size_t at = 0; at < huge && error == 0; at += kHugePage) error = reserve(fd, at, table::kPage);
+  if (huge > 0 && error == 0) {
+    const bip::mapped_region region = map_aligned(fd, bip::read_write, bytes);
+    (void)::madvise(region.get_address(), huge, kMadvCollapse);
   }
+  if (error == 0) error = reserve(fd, 0, bytes);
   if (error == 0) return {};
   if (error != ENOSPC && error != ENOMEM && error != EFBIG) return os::failure("allocating the segment", error);
   struct statvfs room {};
@@ -173,7 +211,7 @@ Result<Completeness, OpenError> look_at(int fd, const std::string& name, Header&
   return seen;
 }
 
-Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, const std::string& name) {
+Result<void, OpenError> check_layout(const Header& header, std::uint64_t bytes, const std::string& name) {
   if (header.layout_version != table::kLayoutVersion) {
     return OpenError{Errc::incompatible_segment, "segment " + name + " has layout version " +
                                                      std::to_string(header.layout_version) + ", this build has " +
@@ -193,6 +231,11 @@ Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, 
     return OpenError{Errc::corrupt_segment,
                      "segment " + name + " has " + std::to_string(bytes) + " bytes of " + std::to_string(layout.bytes)};
   }
+  return {};
+}
+
+Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, const std::string& name) {
+  if (auto good = check_layout(header, bytes, name); !good) return good;
   if (header.boot_id != os::boot_id()) {
     return OpenError{Errc::incompatible_segment, "segment " + name + " is from before the last boot; remove it"};
   }
@@ -206,7 +249,7 @@ Result<void, OpenError> check_header(const Header& header, std::uint64_t bytes, 
 OpenedSegment map(int fd, const Layout& layout, bip::mode_t mode) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return os::failure("looking at the segment");
-  bip::mapped_region region(Mappable(fd, mode), mode, 0, layout.bytes);
+  bip::mapped_region region = map_aligned(fd, mode, layout.bytes);
   return std::make_shared<const Segment>(std::move(region), layout, Segment::Id{status.st_dev, status.st_ino});
 }
 
@@ -335,6 +378,33 @@ OpenedSegment open_segment_read_only(const std::string& name) {
     if (auto good = check_header(header, bytes, name); !good) return good.error();
     return map(fd.get(), Layout(header.geometry), bip::read_only);
   });
+}
+
+Result<Copy, OpenError> open_copy_read_only(const std::string& path) {
+  const auto unusable = [&](const std::string& why) { return OpenError{Errc::corrupt_segment, path + " " + why}; };
+  Header header;
+  std::int64_t changed_ns = 0;
+  auto segment = guarded_open(path, [&]() -> OpenedSegment {
+    const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    const os::Descriptor fd(os::uninterrupted([&] { return ::open(path.c_str(), flags); }));
+    if (!fd) return os::failure("opening " + path);
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return os::failure("looking at " + path);
+    changed_ns = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    std::uint64_t bytes = 0;
+    const auto state = look_once(fd.get(), path, header, bytes);
+    if (!state || *state == Completeness::unfinished) return unusable("is no copy of a finished segment");
+    if (auto good = check_layout(header, bytes, path); !good) return good.error();
+    return map(fd.get(), Layout(header.geometry), bip::read_only);
+  });
+  if (!segment) return segment.error();
+  // Nothing of it is to be trusted; sums of these are to be numbers.
+  constexpr std::int64_t kLatest = std::int64_t{1} << 61;
+  const auto sane = [](std::int64_t ns) { return ns >= -kBeforeCreation && ns <= kLatest; };
+  if (!sane(header.epoch_ns) || !sane(header.created_ns)) return unusable("was made at a time that makes no sense");
+  const std::int64_t created_ns = header.epoch_ns + kBeforeCreation;
+  const std::int64_t age_ns = std::clamp(changed_ns, header.created_ns, kLatest) - header.created_ns;
+  return Copy{*segment, created_ns, created_ns + age_ns};
 }
 
 }    // namespace keyrack::shm

@@ -52,4 +52,12 @@ Result<void, OpenError> check_clock(const table::Header&);
 /// For looking only: a mapping that cannot be written.
 OpenedSegment open_segment_read_only(const std::string& name);
 
+/// The bytes of a segment in a file of its own, from whichever host and boot, and its times there: the monotonic
+/// clock's.
+struct Copy {
+  std::shared_ptr<const Segment> segment;
+  std::int64_t created_ns, copied_ns;    // the latter as far as the file tells
+};
+Result<Copy, OpenError> open_copy_read_only(const std::string& path);
+
 }    // namespace keyrack::shm

@@ -96,14 +96,6 @@ Search find(const Table& table, const Key& key) {
   return search;
 }
 
-Hit read_record(const Table& table, RecordIndex index) {
-  Record& record = table.record(index);
-  for (;;) {
-    const Hit hit = seen(index, record);
-    if (record.cell.first.load(std::memory_order_relaxed) == hit.head.bits) return hit;
-  }
-}
-
 std::optional<Hit> insert(Session& session, const Key& key, const Search& absent) {
   const Table& table = session.table;
   Bucket& bucket = table.bucket(key.tag.hash());

@@ -105,7 +105,13 @@ inline bool meet(const Table& table, const Key& key, Hit& hit) {
 }
 
 /// The two words of a record, read as they are, whatever its state. For walks over all records.
-Hit read_record(const Table&, RecordIndex);
+inline Hit read_record(const Table& table, RecordIndex index) {
+  Record& record = table.record(index);
+  for (;;) {
+    const Hit hit = seen(index, record);
+    if (record.cell.first.load(std::memory_order_relaxed) == hit.head.bits) return hit;
+  }
+}
 
 /// Puts a record with that key into the table, unless there is one by now: either way, the record is returned. Empty
 /// when there is no room. `absent` is what find() answered. An inserted record is in ALLOC: nobody holds it, and

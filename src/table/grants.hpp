@@ -13,6 +13,8 @@ namespace keyrack::table {
 /// Reads the clock when it is first needed, and only then: it is the dearest single step of a call.
 class Now {
  public:
+  Now() = default;
+  explicit Now(std::int64_t ns) : ns_(ns) {}    // of a picture: for all of it the same
   std::int64_t ns() {
     if (ns_ == 0) ns_ = os::monotonic_ns();
     return ns_;

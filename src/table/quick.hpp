@@ -102,23 +102,20 @@ inline std::uint64_t grant_again(ThreadMemory& mine, CellMemo& memo, const Claim
 
 /// `make_wish` is called only if the wish may be granted: it reads the clock.
 template <class MakeWish>
-[[gnu::always_inline]] inline std::uint64_t lock_remembered(ThreadMemory& mine, std::string_view signature,
-                                                            MakeWish&& make_wish) {
-  CellMemo* memo = mine.keys.find(signature);
-  if (memo == nullptr || !is_idle(memo->hit)) return 0;
+[[gnu::always_inline]] inline std::uint64_t lock_remembered(ThreadMemory& mine, CellMemo& memo, MakeWish&& make_wish) {
+  if (!is_idle(memo.hit)) return 0;
   const Wish wish = make_wish();
-  return grant_again(mine, *memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
+  return grant_again(mine, memo, mine.claimants.find(wish.terms, wish.signee), wish.deadline, wish.since);
 }
 
 /// The same by a signee that is not remembered.
 template <class MakeWish>
-std::uint64_t lock_remembered_anew(const Caller& caller, std::string_view signature, MakeWish&& make_wish) {
-  CellMemo* memo = caller.memory.keys.find(signature);
-  if (memo == nullptr || !is_idle(memo->hit)) return 0;
+std::uint64_t lock_remembered_anew(const Caller& caller, CellMemo& memo, MakeWish&& make_wish) {
+  if (!is_idle(memo.hit)) return 0;
   const Wish wish = make_wish();
   if (has_nul(wish.signee)) return 0;
   const ClaimantUse claimant(caller, wish.terms, wish.signee);
-  return claimant ? grant_again(caller.memory, *memo, &claimant.index(), wish.deadline, wish.since) : 0;
+  return claimant ? grant_again(caller.memory, memo, &claimant.index(), wish.deadline, wish.since) : 0;
 }
 
 inline bool unlock_remembered(const Table& table, ThreadMemory& mine, std::string_view signature,
@@ -158,13 +155,9 @@ inline bool is_plainly_refused(const Table& table, const Hit& hit, std::string_v
 }
 
 /// By the grant that was in the way the last time.
-inline bool refused_remembered(const Caller& caller, std::string_view signature, std::string_view signee,
-                               std::int32_t level, Refusal& refusal) {
-  const CellMemo* memo = caller.memory.keys.find(signature);
-  if (memo == nullptr || has_nul(signee) ||
-      !is_plainly_refused(caller.session.table, memo->hit, signee, level, refusal)) {
-    return false;
-  }
+inline bool refused_remembered(const Caller& caller, const CellMemo& memo, std::string_view signee, std::int32_t level,
+                               Refusal& refusal) {
+  if (has_nul(signee) || !is_plainly_refused(caller.session.table, memo.hit, signee, level, refusal)) return false;
   caller.memory.tally.count(Counter::refusals);
   return true;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace keyrack::table {
 
@@ -75,12 +76,15 @@ class Round {
   std::uint32_t seen() const { return seen_; }
   RecordIndex next() {
     ++seen_;
-    const RecordIndex index = next_;
-    if (++next_ == slots_) next_ = 0;
-    return index;
+    return std::exchange(next_, after(next_));
   }
+  RecordIndex ahead(std::uint32_t n) const { return std::min(next_ + n, slots_ - 1); }
+  /// The next round begins behind this one, and not where this one has ended.
+  void go_on_behind(RecordIndex index) { next_ = after(index); }
 
  private:
+  RecordIndex after(RecordIndex index) const { return index + 1 == slots_ ? 0 : index + 1; }
+
   std::atomic<std::uint32_t>& cursor_;
   const std::uint32_t slots_;
   std::uint32_t seen_ = 0;
@@ -95,8 +99,11 @@ Found look_around(Session& session, std::uint64_t floor) {
   constexpr std::uint32_t kLook = 8;    // so far a free record is looked for before an unlocked one loses its key
   const Table& table = session.table;
   Found found;
-  for (Round round(session); !round.ends() && !(found.unheld && round.seen() >= kLook);) {
-    Hit hit = read_record(table, round.next());
+  Round round(session);
+  while (!round.ends() && !(found.unheld && round.seen() >= kLook)) {
+    const RecordIndex index = round.next();
+    __builtin_prefetch(&table.record(round.ahead(12)));
+    Hit hit = read_record(table, index);
     if (hit.owner.is_dead()) {
       finish_condemned(table, hit);    // its condemner may be dead
       hit = read_record(table, hit.index);
@@ -108,6 +115,7 @@ Found look_around(Session& session, std::uint64_t floor) {
       found.unheld = hit;
     }
   }
+  if (found.unheld) round.go_on_behind(found.unheld->index);    // what was only looked at may be of use the next time
   return found;
 }
 

@@ -1,12 +1,17 @@
 // keyrack dump in all its formats, stats and verify.
 #include "harness.hpp"
+#include "schema.hpp"
 
 #include <algorithm>
+#include <array>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace keyrack::command_test {
@@ -118,6 +123,104 @@ TEST_F(Dump, FilterHeldAndAll) {
   EXPECT_EQ(keys({"--held", "--filter", "stack/?"}), (Keys{"stack/1"}));
   EXPECT_EQ(records({"--all"}).at("idle").at("state"), "idle");
   EXPECT_FALSE(records().contains("idle"));
+  ASSERT_EQ(keyrack({"lock", "caf\xc3\xa9", "--signee", "me"}).status, 0);
+  EXPECT_EQ(keys({"--filter", "caf?"}), (Keys{"caf\xc3\xa9"})) << "characters, not bytes";
+  ASSERT_EQ(keyrack({"lock", "caf\xff\xfe", "--signee", "me"}).status, 0);
+  EXPECT_EQ(keys({"--filter", "ca*"}), (Keys{"caf\\xff\\xfe", "caf\xc3\xa9"})) << "whatever bytes follow";
+}
+
+TEST_F(Dump, StaleWaitingAndTheirUnions) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  using Keys = std::vector<std::string>;
+  EXPECT_EQ(keys({"--stale"}), (Keys{"abandoned", "stale"}));
+  EXPECT_EQ(keys({"--held", "--stale"}), (Keys{"abandoned", "job/42", "job/leased", "stack/1", "stale"}));
+  EXPECT_EQ(keys({"--waiting"}), Keys{});
+  Process waiter = start({"lock", "job/42", "--signee", "next", "--level", "-2", "--wait", "1h"});
+  ASSERT_TRUE(eventually([&] { return keys({"--waiting"}) == Keys{"job/42"}; })) << waiter.err();
+  EXPECT_EQ(keys({"--waiting", "--stale"}), (Keys{"abandoned", "job/42", "stale"}));
+  EXPECT_EQ(keys({"--waiting", "--filter", "s*"}), Keys{});
+  waiter.signal(SIGSTOP);
+  ASSERT_EQ(keyrack({"unlock", "job/42", "--signee", "worker-7"}).status, 0);
+  EXPECT_EQ(records({"--waiting"}).at("job/42").at("state"), "idle") << "nobody holds it, and somebody waits";
+  EXPECT_EQ(keyrack_json({"dump"}).at("waiters").at(0).at("signature"), "job/42");
+}
+
+/// The words of the lines, from the first one that begins with `title` on to the next blank line.
+std::vector<std::vector<std::string>> table_of(const std::string& text, const std::string& title) {
+  std::vector<std::vector<std::string>> rows;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (rows.empty() && !line.starts_with(title)) continue;
+    if (line.empty()) break;
+    std::istringstream words(line);
+    rows.emplace_back(std::istream_iterator<std::string>(words), std::istream_iterator<std::string>());
+  }
+  return rows;
+}
+
+TEST_F(Dump, ColumnsInTheOrderThatIsAskedFor) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  using Rows = std::vector<std::vector<std::string>>;
+  const Ended table = keyrack({"dump", "--held", "--columns", "signee,signature,family"});
+  EXPECT_EQ(table.status, 0) << table.err;
+  EXPECT_EQ(table_of(table.out, "SIGNEE"),
+            (Rows{{"SIGNEE", "LOCK"}, {"worker-7", "job/42"}, {"worker-7", "job/leased"}}));
+  EXPECT_EQ(table_of(table.out, "FAMILY"), (Rows{{"FAMILY"}, {"stack"}}));
+  EXPECT_FALSE(contains(table.out, "SESSION")) << "it has none of these columns";
+  const Ended csv = keyrack({"dump", "--format", "csv", "--columns", "token,signature,kind", "--filter", "job/42"});
+  EXPECT_EQ(csv.out, "token,signature,kind\n2,job/42,lock\n");
+  const Ended locks = keyrack({"dump", "--format", "csv", "--columns", "signature,level", "--filter", "job/42"});
+  EXPECT_EQ(locks.out, "signature,level\njob/42,-2\n");
+}
+
+TEST_F(Dump, Sorted) {
+  for (const auto& [key, signee, lease] :
+       std::vector<std::array<std::string, 3>>{{"a", "x", "2h"}, {"b", "z", "1h"}, {"c", "y", ""}, {"d", "w", "3h"}}) {
+    Words words = {"lock", key, "--signee", signee};
+    if (!lease.empty()) words.insert(words.end(), {"--duration", lease});
+    ASSERT_EQ(keyrack(words).status, 0);
+  }
+  for (int i = 0; i < 11; ++i) ASSERT_EQ(keyrack({"acquire", "f"}).status, 0);
+  const auto order = [&](const std::string& by, const std::string& kind, const std::string& name) {
+    std::string text;
+    const json all = keyrack_json({"dump", "--sort", by});
+    for (const json& record : all.at(kind)) text += record.at(name).get<std::string>();
+    return text;
+  };
+  EXPECT_EQ(order("signature", "locks", "signature"), "abcd");
+  EXPECT_EQ(order("signature,desc", "locks", "signature"), "dcba");
+  EXPECT_EQ(order("signee", "locks", "signature"), "dacb");
+  EXPECT_EQ(order("expires_in_ms", "locks", "signature"), "badc") << "without a lease last";
+  EXPECT_EQ(order("expires_in_ms,desc", "locks", "signature"), "dabc") << "without a lease last";
+  EXPECT_EQ(order("name,desc", "names", "name"), "109876543210");
+  const auto rows = table_of(keyrack({"dump", "--columns", "signature", "--sort", "signee,desc"}).out, "LOCK");
+  EXPECT_EQ(rows, (std::vector<std::vector<std::string>>{{"LOCK"}, {"b"}, {"c"}, {"a"}, {"d"}}));
+}
+
+TEST_F(Dump, OutputThatIsNoTerminalIsNeverCut) {
+  const std::string key(128, 'k'), signee(64, 's');
+  ASSERT_EQ(keyrack({"lock", key, "--signee", signee}).status, 0);
+  Process narrow({"env", "COLUMNS=40", KEYRACK_COMMAND, "dump"}, url());
+  EXPECT_EQ(narrow.wait(), 0);
+  EXPECT_TRUE(contains(narrow.out(), key));
+  EXPECT_TRUE(contains(narrow.out(), signee));
+}
+
+TEST_F(Dump, JsonFollowsItsSchema) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  Process holder = start({"hold", "held"});
+  ASSERT_TRUE(eventually([&] { return holder.out() == "0\n"; })) << holder.err();
+  Process waiter = start({"lock", "job/42", "--signee", "n\xff", "--level", "-2", "--wait", "1h"});
+  ASSERT_TRUE(eventually([&] { return keyrack_json({"dump"}).at("waiters").size() == 1; })) << waiter.err();
+  const json all = keyrack_json({"dump", "--all"});
+  for (const std::string kind : {"locks", "names", "sessions", "waiters"}) ASSERT_FALSE(all.at(kind).empty()) << kind;
+
+  expect_schema("dump", {all},
+                {{"/locks/0/state", "free"},
+                 {"/locks/0/lifetime", "eternal"},
+                 {"/locks/0/token", -1},
+                 {"/locks/0/held_for_ms", 0.5},
+                 {"/segment/created_at", "yesterday"}});
 }
 
 TEST_F(Dump, TableIsForPeople) {
@@ -206,10 +309,17 @@ TEST_F(Dump, OpenMetrics) {
       "keyrack_names{" + label + ",state=\"free\"} 1",
       "keyrack_waiters{" + label + "} 0",
       "# TYPE keyrack_inserts counter",
+      "keyrack_slots_high_water{" + label + "} 7",
+      "keyrack_transfers_total{" + label + ",cause=\"forced\"} 0",
+      "keyrack_holding_seconds_bucket{" + label + ",le=\"0.001024\"} ",
   };
-  for (const std::string& line : expected) EXPECT_TRUE(contains("\n" + ended.out, "\n" + line + "\n")) << line;
+  for (const std::string& line : expected) {
+    EXPECT_TRUE(contains("\n" + ended.out, "\n" + line + (line.ends_with(' ') ? "" : "\n"))) << line;
+  }
 
-  // Every sample belongs to the family that was announced last, a counter's with _total.
+  // Every sample belongs to the family that was announced last, with an ending that its type has.
+  const std::map<std::string, std::vector<std::string>> endings = {
+      {"gauge", {""}}, {"counter", {"_total"}}, {"histogram", {"_bucket", "_count", "_sum"}}};
   std::istringstream lines(ended.out);
   std::string name, kind;
   int samples = 0;
@@ -218,7 +328,10 @@ TEST_F(Dump, OpenMetrics) {
       std::istringstream(line.substr(7)) >> name >> kind;
     } else if (!line.starts_with("#")) {
       ++samples;
-      EXPECT_TRUE(line.starts_with(name + (kind == "counter" ? "_total{" : "{"))) << line;
+      const auto& known = endings.at(kind);
+      EXPECT_TRUE(std::any_of(known.begin(), known.end(), [&](const std::string& ending) {
+        return line.starts_with(name + ending + "{");
+      })) << line;
     }
   }
   EXPECT_GE(samples, 18);
@@ -245,7 +358,7 @@ TEST_F(Dump, EveryFormatBearsEveryByte) {
 }
 
 TEST_F(Dump, WithoutASegmentItFails) {
-  for (const std::string command : {"dump", "stats", "verify", "top"}) {
+  for (const std::string command : {"dump", "stats", "verify", "top", "waits"}) {
     const Ended ended = keyrack({command});
     EXPECT_EQ(ended.status, 3) << command;
     EXPECT_TRUE(is_one_error_line(ended.err));
@@ -258,10 +371,15 @@ TEST_F(Dump, StatsCount) {
   const auto figures = keyrack_json({"stats"});
   EXPECT_EQ(figures.at("slots"), 100);
   EXPECT_GE(figures.at("inserts"), 5);
+  expect_schema("stats", {figures}, {{"/slots", -1}, {"/waiting_us/counts/3", "many"}});
   const Ended text = keyrack({"stats"});
   for (const auto& [name, value] : figures.items()) {
-    EXPECT_TRUE(contains("\n" + text.out, "\n" + name + " ")) << name;
+    EXPECT_TRUE(contains("\n" + text.out, "\n" + name + (value.is_object() ? "_p99 " : " "))) << name;
   }
+  EXPECT_EQ(figures.at("high_water"), 7);
+  EXPECT_GE(figures.at("grants"), 4);
+  EXPECT_EQ(figures.at("lendings"), 2);
+  EXPECT_EQ(figures.at("waiting_us").at("counts").size(), 28u);
   ASSERT_EQ(keyrack({"lock", "job/leased", "--signee", "other"}).status, 1);
   EXPECT_EQ(keyrack_json({"stats"}).at("refusals"), figures.at("refusals").get<int>() + 1);
 }
@@ -274,7 +392,41 @@ TEST_F(Dump, VerifyFindsNothingInASoundSegment) {
   EXPECT_TRUE(ended.out.ends_with(" sessions: every invariant holds\n")) << ended.out;
 }
 
+/// Puts ~ into each byte of the file where `part` is found, and leaves all else.
+void spoil(const std::filesystem::path& file, const std::string& part) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string all{std::istreambuf_iterator<char>(bytes), {}};
+  for (auto at = all.find(part); at != std::string::npos; at = all.find(part, at + 1)) {
+    bytes.clear();
+    bytes.seekp(static_cast<std::streamoff>(at));
+    bytes << std::string(part.size(), '~');
+  }
+  ASSERT_TRUE(bytes.flush());
+}
+
 TEST_F(Dump, VerifyTellsWhatIsBroken) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  spoil("/dev/shm/" + segment(), "job/leased");    // a key that its tag no longer fits
+  const Ended ended = keyrack({"verify"});
+  EXPECT_EQ(ended.status, 3);
+  EXPECT_TRUE(contains(ended.out, " (~~~~~~~~~~): its tag is not that of its key; calls on this key may fail"));
+  EXPECT_TRUE(ended.out.starts_with("record ")) << ended.out;
+  EXPECT_TRUE(is_one_error_line(ended.err)) << ended.err;
+  EXPECT_TRUE(contains(ended.err, "an invariant is broken")) << ended.err;
+  const Ended as_json = keyrack({"verify", "--format", "json"});
+  EXPECT_EQ(as_json.status, 3);
+  const json report = json::parse(as_json.out);
+  EXPECT_FALSE(report.at("sound"));
+  EXPECT_EQ(report.at("findings").at(0).at("key"), "~~~~~~~~~~");
+  expect_schema("verify", {report}, {{"/sound", "no"}});
+
+  const Ended repair = keyrack({"repair"});    // it does what it can, and says what it cannot
+  EXPECT_EQ(repair.status, 3);
+  EXPECT_TRUE(contains(repair.out, " (~~~~~~~~~~): ")) << repair.out;
+  EXPECT_TRUE(contains(repair.err, "an invariant is broken, and only a guess could repair that")) << repair.err;
+}
+
+TEST_F(Dump, VerifyTellsOfASegmentThatIsHalfGone) {
   ASSERT_NO_FATAL_FAILURE(fill());
   const std::filesystem::path file = "/dev/shm/" + segment();
   const auto size = std::filesystem::file_size(file);
@@ -289,10 +441,30 @@ TEST_F(Dump, VerifyTellsWhatIsBroken) {
   EXPECT_NE(ended.out, "");
   EXPECT_TRUE(is_one_error_line(ended.err));
   EXPECT_TRUE(contains(ended.err, "broken")) << ended.err;
-  for (const std::string command : {"dump", "stats", "ls"}) {    // they show what can be shown, or say why not
+  for (const std::string command : {"dump", "stats", "ls", "repair"}) {    // what can be done, or why it cannot
     const int status = keyrack({command}).status;
     EXPECT_TRUE(status == 0 || status == 3) << command << " ends with " << status;
   }
+}
+
+TEST_F(Dump, RepairClearsUpAfterTheDead) {
+  ASSERT_NO_FATAL_FAILURE(fill());
+  Process victim = start({"hold", "gpu"});
+  ASSERT_TRUE(eventually([&] { return victim.out() == "0\n"; })) << victim.err();
+  victim.signal(SIGKILL);
+  ASSERT_EQ(victim.wait(), 128 + SIGKILL);
+  const auto dead = [&] {
+    const json all = keyrack_json({"dump"});
+    return std::count_if(all.at("sessions").begin(), all.at("sessions").end(),
+                         [](const json& session) { return !session.at("alive").get<bool>(); });
+  };
+  ASSERT_EQ(dead(), 1);
+  const Ended repair = keyrack({"repair"});
+  EXPECT_EQ(repair.status, 0) << repair.err;
+  EXPECT_TRUE(contains(repair.out, "(pid " + std::to_string(victim.pid()) + ", keyrack) has died: what it left "));
+  EXPECT_EQ(dead(), 0);
+  EXPECT_EQ(keyrack({"repair"}).out, "nobody has died without being cleared up after\n");
+  EXPECT_EQ(keyrack_json({"verify"}), json::parse(R"({"sound": true, "findings": []})"));
 }
 
 }    // namespace

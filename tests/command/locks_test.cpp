@@ -41,9 +41,9 @@ TEST_F(Locks, RefusalIsStatusOneAndNamesTheHolder) {
   EXPECT_TRUE(contains(refused.err, "a is held by worker-7 (pid ")) << refused.err;
   EXPECT_TRUE(contains(refused.err, "level 4")) << refused.err;
 
-  const Ended json = keyrack({"lock", "a", "--signee", "other", "--format", "json"});
-  EXPECT_EQ(json.status, 1);
-  const auto refusal = nlohmann::json::parse(json.out);
+  const Ended again = keyrack({"lock", "a", "--signee", "other", "--format", "json"});
+  EXPECT_EQ(again.status, 1);
+  const auto refusal = nlohmann::json::parse(again.out);
   EXPECT_EQ(refusal.at("status"), "failed");
   EXPECT_EQ(refusal.at("holder"), "worker-7");
   EXPECT_EQ(refusal.at("level"), 4);

@@ -8,8 +8,8 @@ namespace keyrack::command_test {
 namespace {
 
 const std::vector<std::string> kCommands = {
-    "run",   "lock", "unlock", "check", "hold",   "acquire", "try-acquire", "keep-alive", "release", "list",
-    "reset", "dump", "top",    "stats", "verify", "create",  "ls",          "rm",         "backends"};
+    "run",  "lock", "unlock", "check", "hold",  "acquire", "try-acquire", "keep-alive", "release", "list", "reset",
+    "dump", "top",  "waits",  "watch", "stats", "verify",  "repair",      "create",     "ls",      "rm",   "backends"};
 
 class Usage : public CommandTest {};
 
@@ -64,6 +64,17 @@ TEST_F(Usage, WrongUsageIsStatusTwoAndOneLine) {
       {"rm", "a/b"},
       {"top", "--interval", "0s"},
       {"top", "--batch", "0"},
+      {"dump", "--columns", "signature,colour"},
+      {"dump", "--columns", "signature", "--format", "json"},
+      {"dump", "--columns", "signature,kind"},
+      {"dump", "--sort", "colour"},
+      {"dump", "--sort", "kind"},
+      {"dump", "--sort", "signature,up"},
+      {"dump", "--sort", "signature", "--format", "openmetrics"},
+      {"waits", "--format", "csv"},
+      {"watch"},
+      {"watch", "a", "--interval", "0s"},
+      {"watch", "a", "--count", "0"},
   };
   for (const Words& words : wrong) {
     const Ended ended = keyrack(words);
@@ -104,11 +115,21 @@ TEST_F(Usage, KeysMayBeNamedAsCommandsAre) {
 }
 
 TEST_F(Usage, CommandsForSegmentsRefuseOtherProtocolsByName) {
-  for (const std::string command : {"dump", "top", "stats", "verify", "create", "rm"}) {
+  for (const std::string command : {"dump", "top", "waits", "stats", "verify", "create", "rm"}) {
     const Ended ended = keyrack({"--url", "other://x", command});
     EXPECT_EQ(ended.status, 2) << command;
     EXPECT_TRUE(contains(ended.err, command + " works on shm:// only")) << ended.err;
   }
+}
+
+TEST_F(Usage, MemoryThatRunsOutIsAFailure) {
+  ASSERT_EQ(keyrack({"lock", "a", "--signee", "me"}).status, 0);
+  Process process({"env", "LD_PRELOAD=" KEYRACK_THROWING_FNMATCH, "ASAN_OPTIONS=verify_asan_link_order=0",
+                   KEYRACK_COMMAND, "dump", "--filter", "a"},
+                  url());
+  EXPECT_EQ(process.wait(), 3);
+  EXPECT_TRUE(is_one_error_line(process.err()));
+  EXPECT_TRUE(contains(process.err(), "out of memory; ")) << process.err();
 }
 
 TEST_F(Usage, OutputThatCannotBeWrittenIsAFailure) {

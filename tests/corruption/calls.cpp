@@ -66,6 +66,9 @@ void Calls::one(const char* name, Call&& call) {
 void Calls::look(Inspector* inspector) {
   if (inspector == nullptr) return;
   one("snapshot", [&] { return inspector->snapshot(true); });
+  for (const std::string* key : {&image_.held, &image_.waited_for, &image_.idle, &image_.stale, &image_.abandoned}) {
+    one("look_at", [&] { return inspector->look_at(*key); });
+  }
   one("verify", [&] {
     (void)inspector->verify();
     return std::error_code{};

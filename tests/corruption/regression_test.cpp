@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -81,6 +82,26 @@ TEST_F(RegressionTest, HintsThatAreRememberedOfARecordThatIsNoLongerFound) {
   ASSERT_TRUE(root.hit);
   root.hit->record->key[1] ^= 1;    // of its family
   EXPECT_EQ(outcome(names->acquire("family")), "0") << "made anew";
+}
+
+TEST_F(RegressionTest, ADeadRecordInTwoChains) {
+  const auto locks = open_locks(geometry_);
+  ASSERT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  const table::Key key = table::Key::lock("job");
+  const table::Search found = table::find(table(), key);
+  ASSERT_TRUE(found.hit);
+  found.hit->record->cell.second = table::Owner::dead().bits;    // the others belong into one chain by their keys
+  const auto findings = [&] { return open_inspector(segment_.name()).value()->verify(); };
+  EXPECT_TRUE(findings().empty());
+  table().bucket(key.tag.hash() + 1).link = table().bucket(key.tag.hash()).link.load();
+  ASSERT_EQ(findings().size(), 1u);
+  EXPECT_NE(findings()[0].what.find("is in another chain, too"), std::string::npos) << findings()[0].what;
+}
+
+TEST_F(RegressionTest, ASumOfTimesThatIsNoTime) {
+  const auto locks = open_locks(geometry_);
+  table().counts(0).waiting.sum_us = ~std::uint64_t{0};
+  EXPECT_GE(snapshot().waiting.sum.count(), 0);
 }
 
 TEST_F(RegressionTest, AWaiterThatHasWaitedForEver) {

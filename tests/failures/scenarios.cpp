@@ -19,6 +19,7 @@ using testing::Child;
 
 constexpr LockOptions kBound{.lifetime = Lifetime::process};
 constexpr const char* kGeometry = "slots=16&sessions=4";
+constexpr const char* kLargeGeometry = "slots=8192&sessions=4";    // some extents of huge pages
 // Too long to lie within a std::string: handling it allocates.
 constexpr std::string_view kKey = "a key that is longer than a short string";
 constexpr std::string_view kSignee = "a signee that is longer than a short string";
@@ -47,8 +48,8 @@ Scenario with_names(std::string name, std::function<void(Stage&, NameManager&)> 
 }
 
 template <class Service, class Open>
-void open_one(Stage& stage, Open&& open) {
-  const std::string url = stage.segment.url(kGeometry);
+void open_one(Stage& stage, Open&& open, const char* geometry = kGeometry) {
+  const std::string url = stage.segment.url(geometry);
   std::unique_ptr<Service> service;
   stage.act([&] {
     service.reset();
@@ -104,6 +105,9 @@ std::vector<Scenario> all() {
   const auto locks = [](Stage& stage, Surroundings&) { open_one<LockService>(stage, open_lock_service); };
   const auto names = [](Stage& stage, Surroundings&) { open_one<NameManager>(stage, open_name_manager); };
   list.push_back({"create a segment", {}, locks});
+  list.push_back({"create a large segment", {}, [](Stage& stage, Surroundings&) {
+                    open_one<LockService>(stage, open_lock_service, kLargeGeometry);
+                  }});
   list.push_back({"open a lock service", make_segment, locks});
   list.push_back({"open a name manager", make_segment, names});
   // The one that makes the call ends without closing: its death must be seen.

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -333,6 +334,45 @@ TEST_F(SegmentTest, ASegmentHasItsMemoryFromTheStart) {
   if (words.starts_with("refused")) GTEST_SKIP() << "no mount namespace to be had: " << words;
   EXPECT_EQ(child.hear(), "512 locked") << "a page that cannot be had would kill the process";
   EXPECT_EQ(child.join(), 0);
+}
+
+/// Does this system make huge pages of shared memory?
+bool has_huge_pages() {
+  constexpr std::size_t kHuge = std::size_t{2} << 20;
+  const int file = ::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  bool collapsed = false;
+  if (file >= 0 && ::ftruncate(file, kHuge) == 0 && ::posix_fallocate(file, 0, kHuge) == 0) {
+    void* const room = ::mmap(nullptr, 2 * kHuge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char* const aligned = static_cast<char*>(room) + (kHuge - reinterpret_cast<std::uintptr_t>(room) % kHuge) % kHuge;
+    collapsed = ::mmap(aligned, kHuge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == aligned &&
+                ::madvise(aligned, kHuge, 25 /* MADV_COLLAPSE */) == 0;
+    ::munmap(room, 2 * kHuge);
+  }
+  ::close(file);
+  return collapsed;
+}
+
+/// KiB of a file's mappings that are mapped by huge pages.
+int huge_kib(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0);
+  std::ifstream smaps("/proc/self/smaps");
+  const std::string inode = " " + std::to_string(status.st_ino) + " ";    // its maker knows it by no name
+  int kib = 0;
+  bool of_it = false;
+  for (std::string line; std::getline(smaps, line);) {
+    const bool begins_a_mapping = line.find('-') < line.find(' ');
+    if (begins_a_mapping) of_it = line.find(inode) != std::string::npos;
+    if (of_it && line.starts_with("ShmemPmdMapped:")) kib += std::stoi(line.substr(15));
+  }
+  return kib;
+}
+
+TEST_F(SegmentTest, ALargeSegmentHasHugePagesWhereTheSystemDoes) {
+  const auto locks = open_locks("slots=16384");
+  EXPECT_EQ(outcome(locks->lock({"key", "me"})), "ok");
+  if (!has_huge_pages()) GTEST_SKIP() << "this system makes none";
+  EXPECT_GE(huge_kib(segment_.path()), 2048);
 }
 
 TEST_F(SegmentTest, AHalfMadeSegmentThatDoesNotFit) {

@@ -138,14 +138,21 @@ class Trial {
     return layout;
   }
 
-  std::uint64_t lock_remembered(Actor& actor, const std::string& key, const table::Ask& ask) {
-    if (!plan_.remember) return 0;
-    return table::lock_remembered(actor.memory, key, [&] { return table::wish_of(table_, ask); });
-  }
-
-  std::uint64_t lock_remembered_anew(Actor& actor, const std::string& key, const table::Ask& ask) {
-    if (!plan_.remember) return 0;
-    return table::lock_remembered_anew(caller(actor), key, [&] { return table::wish_of(table_, ask); });
+  /// As the service does it. Empty: the rules have to say.
+  std::optional<Result<LockResponse, Refusal>> lock_by_memory(Actor& actor, const std::string& key,
+                                                              const table::Ask& ask) {
+    table::CellMemo* memo = plan_.remember ? actor.memory.keys.find(key) : nullptr;
+    if (memo == nullptr) return {};
+    const auto wish = [&] { return table::wish_of(table_, ask); };
+    if (const std::uint64_t token = table::lock_remembered(actor.memory, *memo, wish)) return table::granted(token);
+    if (Refusal refusal;
+        !ask.force && table::refused_remembered(caller(actor), *memo, ask.signee, ask.level, refusal)) {
+      return refusal;
+    }
+    if (const std::uint64_t token = table::lock_remembered_anew(caller(actor), *memo, wish)) {
+      return table::granted(token);
+    }
+    return {};
   }
 
   table::ThreadMemory* memory(Actor& actor) { return plan_.remember ? &actor.memory : nullptr; }
@@ -262,16 +269,7 @@ class Trial {
                          .time_to_live = rules::span_of(asked.time_to_live)};
     switch (asked.kind) {
       case Kind::lock:
-        if (const std::uint64_t token = lock_remembered(actor, key_bytes, ask)) {
-          return granted(call, actor, LockResponse{LockStatus::ok, {}, token});
-        }
-        if (Refusal refusal; plan_.remember && !ask.force &&
-                             table::refused_remembered(caller(actor), key_bytes, signee, asked.level, refusal)) {
-          return granted(call, actor, refusal);
-        }
-        if (const std::uint64_t token = lock_remembered_anew(actor, key_bytes, ask)) {
-          return granted(call, actor, LockResponse{LockStatus::ok, {}, token});
-        }
+        if (const auto answer = lock_by_memory(actor, key_bytes, ask)) return granted(call, actor, *answer);
         return granted(call, actor, table::lock(caller(actor), ask));
       case Kind::wait: {
         actor.waits_for = call.key;

@@ -56,14 +56,17 @@ class MemoTest : public testing::Test {
  protected:
   std::uint64_t lock_again(std::string_view key, std::string_view signee = "me") {
     const Ask ask{.key = Key::lock(key), .signee = signee};
-    return lock_remembered(self_.caller().memory, key, [&] { return wish_of(self_.table(), ask); });
+    ThreadMemory& mine = self_.caller().memory;
+    CellMemo* memo = mine.keys.find(key);
+    return memo == nullptr ? 0 : lock_remembered(mine, *memo, [&] { return wish_of(self_.table(), ask); });
   }
   bool unlock_again(std::string_view key, std::string_view signee = "me") {
     return unlock_remembered(self_.table(), self_.caller().memory, key, signee);
   }
   bool refused_again(std::string_view key, std::string_view signee = "me", std::int32_t level = 0) {
     refusal_ = {};
-    return refused_remembered(self_.caller(), key, signee, level, refusal_);
+    const CellMemo* memo = self_.caller().memory.keys.find(key);
+    return memo != nullptr && refused_remembered(self_.caller(), *memo, signee, level, refusal_);
   }
   bool held_still(std::string_view key) {
     seen_ = {};

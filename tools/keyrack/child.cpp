@@ -93,9 +93,11 @@ int attend(const Signals& signals, const Child& child, pid_t pid) {
 
 }    // namespace
 
-Signals::Signals() {
+Signals::Signals(std::initializer_list<int> more) {
   sigemptyset(&kept_);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  std::vector<int> wanted = {SIGINT, SIGTERM, SIGHUP};
+  wanted.insert(wanted.end(), more);
+  for (const int signal : wanted) {
     struct sigaction action;
     ::sigaction(signal, nullptr, &action);
     if (action.sa_handler != SIG_IGN) sigaddset(&kept_, signal);

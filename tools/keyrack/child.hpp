@@ -4,19 +4,20 @@
 #include <chrono>
 #include <csignal>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace keyrack::command {
 
-/// The signals that ask a process to end (SIGINT, SIGTERM, SIGHUP, unless they were ignored from the start), and
-/// SIGCHLD. From here on they wait for next() instead of ending the process, also in the threads that are started
-/// later: make it before a service is opened. They stay so until the process ends, so that a late one cannot spoil the
-/// exit status.
+/// The signals that ask a process to end (SIGINT, SIGTERM, SIGHUP, unless they were ignored from the start), SIGCHLD,
+/// and what else is asked for (unless it was ignored). From here on they wait for next() instead of ending the process,
+/// also in the threads that are started later: make it before a service is opened. They stay so until the process ends,
+/// so that a late one cannot spoil the exit status.
 class Signals {
  public:
-  Signals();
+  explicit Signals(std::initializer_list<int> more = {});
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 

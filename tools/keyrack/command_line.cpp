@@ -64,6 +64,16 @@ Argument& Argument::positive() {
   return *this;
 }
 
+Argument& Argument::split_at_commas() {
+  option_->delimiter(',');
+  return *this;
+}
+
+Argument& Argument::check(std::string (*fault)(const std::string& value)) {
+  option_->check(fault);
+  return *this;
+}
+
 Argument Command::add(const std::string& name, std::string& target, const std::string& description) {
   return Argument(app_->add_option(name, target, description));
 }
@@ -103,6 +113,8 @@ Argument Command::add_format(std::string& target, const std::vector<std::string>
   target = values.front();
   return add("--format", target, "how to print it, else " + target).one_of(values);
 }
+
+void Command::note(const std::string& text) { app_->footer(text + "\n" + app_->get_footer()); }
 
 Command add_command(const std::string& name, const std::string& description, const std::string& example,
                     CommandLine& line, std::function<int()> action) {

@@ -27,6 +27,9 @@ class Argument {
   Argument& type_name(const std::string& name);
   Argument& one_of(const std::vector<std::string>& values);
   Argument& positive();
+  Argument& split_at_commas();
+  /// `fault` says what is wrong with a value, or nothing.
+  Argument& check(std::string (*fault)(const std::string& value));
 
  private:
   CLI::Option* option_;
@@ -49,6 +52,9 @@ class Command {
 
   /// --format with these values, the first of which is the default.
   Argument add_format(std::string&, const std::vector<std::string>& values);
+
+  /// In the help, before the example: what its options do not tell. Lines are broken as they are here.
+  void note(const std::string& text);
 
  private:
   CLI::App* app_;

@@ -10,6 +10,8 @@ void add_locks(CommandLine&);
 void add_names(CommandLine&);
 void add_dump(CommandLine&);
 void add_top(CommandLine&);
+void add_waits(CommandLine&);
+void add_watch(CommandLine&);
 void add_health(CommandLine&);
 void add_segments(CommandLine&);
 

@@ -1,13 +1,19 @@
 // keyrack dump: every record of a segment, for people, programs, spreadsheets and monitoring.
 #include "commands.hpp"
 #include "failure.hpp"
+#include "filter.hpp"
 #include "output.hpp"
+#include "page.hpp"
 #include "services.hpp"
 #include "words.hpp"
 
-#include <fnmatch.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <type_traits>
 #include <utility>
 
 namespace keyrack::command {
@@ -15,95 +21,272 @@ namespace {
 
 struct DumpOptions {
   std::string format;
-  std::optional<std::string> filter;
-  bool held = false, all = false;
+  Filter filter;
+  ImageFile file;
+  std::optional<std::string> sort;
+  std::vector<std::string> columns;
+  bool held = false, stale = false, waiting = false, all = false;
 };
 
 /// Leaves what is asked for; the segment's own figures and its sessions stay as they are.
 void narrow(Snapshot& snapshot, const DumpOptions& options) {
-  if (options.held) {
-    std::erase_if(snapshot.locks, [](const LockPicture& lock) { return lock.state != LockState::held; });
-    std::erase_if(snapshot.names, [](const NamePicture& name) { return name.free; });
+  if (options.held || options.stale || options.waiting) {
+    std::erase_if(snapshot.locks, [&](const LockPicture& lock) {
+      const bool held = lock.state == LockState::held;
+      return !(options.held && held) && !(options.waiting && lock.waiters > 0) &&
+             !(options.stale && !held && lock.state != LockState::idle);
+    });
+    std::erase_if(snapshot.names, [&](const NamePicture& name) { return !options.held || name.free; });
   }
   if (options.filter) {
-    const auto differs = [&](const std::string& text) {
-      return ::fnmatch(options.filter->c_str(), text.c_str(), 0) != 0;
-    };
+    const auto differs = [&](const std::string& text) { return !passes(options.filter, text); };
     std::erase_if(snapshot.locks, [&](const LockPicture& lock) { return differs(lock.signature); });
     std::erase_if(snapshot.names, [&](const NamePicture& name) { return differs(name.family + "/" + name.name); });
     std::erase_if(snapshot.waiters, [&](const WaiterPicture& waiter) { return differs(waiter.signature); });
   }
 }
 
-void write_table(Output& output, Snapshot& snapshot) {
-  // For people in order; a large segment's records come in none.
-  std::sort(snapshot.locks.begin(), snapshot.locks.end(),
-            [](const LockPicture& a, const LockPicture& b) { return a.signature < b.signature; });
+/// RFC 4180: in quotes where it has to be, quotes doubled.
+std::string csv_field(std::string_view text) {
+  std::string field = utf8(text);
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  std::string quoted = "\"";
+  for (const char c : field) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
+// What the columns hold, by type: how it is shown to people, written to CSV, and put into order.
+
+struct Painted {
+  std::string_view text;
+  Colour colour;
+};
+
+template <class Value>
+constexpr bool kIsOptional = false;
+template <class Value>
+constexpr bool kIsOptional<std::optional<Value>> = true;
+
+void show(Table& table, std::string_view text) { table.cell(text); }
+void show(Table& table, Painted word) { table.cell(word.text, word.colour); }
+void show(Table& table, std::integral auto number) { table.cell(number); }
+void show(Table& table, std::chrono::milliseconds time) { table.cell(people(time)); }
+void show(Table& table, std::chrono::system_clock::time_point when) { table.cell(iso_time(when)); }
+template <class Value>
+void show(Table& table, const std::optional<Value>& maybe) {
+  maybe ? show(table, *maybe) : table.cell("");
+}
+
+void write_field(Output& output, const std::string& text) { output.print("{}", csv_field(text)); }
+void write_field(Output& output, std::string_view word) { output.print("{}", word); }
+void write_field(Output& output, Painted word) { output.print("{}", word.text); }
+void write_field(Output& output, std::integral auto number) { output.print("{}", number); }
+void write_field(Output& output, std::chrono::milliseconds time) { output.print("{}", time.count()); }
+void write_field(Output& output, std::chrono::system_clock::time_point when) { output.print("{}", iso_time(when)); }
+template <class Value>
+void write_field(Output& output, const std::optional<Value>& maybe) {
+  if (maybe) write_field(output, *maybe);
+}
+
+/// What is not there comes last, whichever way.
+template <class Value>
+bool is_before(const Value& a, const Value& b, bool descending) {
+  if constexpr (kIsOptional<Value>) {
+    return a && b ? is_before(*a, *b, descending) : a.has_value() && !b;
+  } else if constexpr (std::is_same_v<Value, Painted>) {
+    return is_before(a.text, b.text, descending);
+  } else {
+    return descending ? b < a : a < b;
+  }
+}
+
+/// One column of one kind of record.
+template <class Record>
+struct Field {
+  std::string_view name;     ///< in CSV, --columns and --sort: that of the JSON member, where there is one
+  std::string_view title;    ///< in the table
+  bool right, is_text;
+  void (*show)(Table&, const Record&);
+  void (*write)(Output&, const Record&);
+  bool (*is_before)(const Record&, const Record&, bool descending);
+};
+
+/// The column whose content is a member, or what a function makes of a record.
+template <class Record, auto kContent>
+constexpr Field<Record> field(std::string_view name, std::string_view title) {
+  using Value = std::remove_cvref_t<decltype(std::invoke(kContent, std::declval<const Record&>()))>;
+  constexpr bool kIsText = std::is_same_v<Value, std::string>;
+  constexpr bool kIsWord = std::is_same_v<Value, std::string_view> || std::is_same_v<Value, Painted>;
+  constexpr bool kIsTime = std::is_same_v<Value, std::chrono::system_clock::time_point> ||
+                           std::is_same_v<Value, std::optional<std::chrono::system_clock::time_point>>;
+  return {name,
+          title,
+          !kIsText && !kIsWord && !kIsTime,
+          kIsText,
+          [](Table& table, const Record& one) { command::show(table, std::invoke(kContent, one)); },
+          [](Output& output, const Record& one) { write_field(output, std::invoke(kContent, one)); },
+          [](const Record& a, const Record& b, bool descending) {
+            return command::is_before<Value>(std::invoke(kContent, a), std::invoke(kContent, b), descending);
+          }};
+}
+
+Painted lock_state(const LockPicture& lock) { return {to_string(lock.state), colour_of(lock.state)}; }
+std::string_view lock_lifetime(const LockPicture& lock) { return lifetime_of(lock); }
+
+std::uint64_t number_of(const NamePicture& name) {
+  std::uint64_t number = 0;
+  std::from_chars(name.name.data(), name.name.data() + name.name.size(), number);
+  return number;
+}
+Painted name_state(const NamePicture& name) { return {state_of(name), name.free ? Colour::plain : Colour::green}; }
+std::string_view name_lifetime(const NamePicture& name) { return name.free ? "" : lifetime_of(name); }
+std::optional<std::int32_t> name_pid(const NamePicture& name) {
+  return name.free ? std::nullopt : std::optional(name.pid);
+}
+std::optional<std::chrono::system_clock::time_point> name_updated(const NamePicture& name) {
+  return name.free ? std::nullopt : std::optional(name.updated_at);
+}
+
+Painted session_state(const SessionPicture& session) {
+  return {state_of(session), session.alive ? Colour::green : Colour::red};
+}
+
+template <std::uint64_t Counters::*counter>
+std::uint64_t counted(const SessionPicture& session) {
+  return session.counters.*counter;
+}
+
+constexpr std::array kLockFields = {
+    field<LockPicture, &LockPicture::signature>("signature", "LOCK"),
+    field<LockPicture, &LockPicture::signee>("signee", "SIGNEE"),
+    field<LockPicture, &LockPicture::level>("level", "LEVEL"),
+    field<LockPicture, &lock_state>("state", "STATE"),
+    field<LockPicture, &lock_lifetime>("lifetime", "LIFETIME"),
+    field<LockPicture, &LockPicture::token>("token", "TOKEN"),
+    field<LockPicture, &LockPicture::pid>("pid", "PID"),
+    field<LockPicture, &LockPicture::held_for>("held_for_ms", "HELD"),
+    field<LockPicture, &LockPicture::expires_in>("expires_in_ms", "EXPIRES"),
+    field<LockPicture, &LockPicture::waiters>("waiters", "WAITERS"),
+};
+constexpr std::array kNameFields = {
+    field<NamePicture, &NamePicture::family>("family", "FAMILY"),
+    field<NamePicture, &number_of>("name", "NAME"),
+    field<NamePicture, &name_state>("state", "STATE"),
+    field<NamePicture, &name_lifetime>("lifetime", "LIFETIME"),
+    field<NamePicture, &name_pid>("pid", "PID"),
+    field<NamePicture, &NamePicture::created_at>("created_at", "CREATED"),
+    field<NamePicture, &name_updated>("updated_at", "UPDATED"),
+};
+constexpr std::array kWaiterFields = {
+    field<WaiterPicture, &WaiterPicture::signature>("signature", "WAITS FOR"),
+    field<WaiterPicture, &WaiterPicture::signee>("signee", "SIGNEE"),
+    field<WaiterPicture, &WaiterPicture::level>("level", "LEVEL"),
+    field<WaiterPicture, &WaiterPicture::pid>("pid", "PID"),
+    field<WaiterPicture, &WaiterPicture::session>("slot", "SESSION"),
+    field<WaiterPicture, &WaiterPicture::waited>("waited_ms", "WAITED"),
+};
+constexpr std::array kSessionFields = {
+    field<SessionPicture, &SessionPicture::slot>("slot", "SESSION"),
+    field<SessionPicture, &SessionPicture::pid>("pid", "PID"),
+    field<SessionPicture, &session_state>("state", "STATE"),
+    field<SessionPicture, &SessionPicture::command>("command", "COMMAND"),
+    field<SessionPicture, &SessionPicture::locks_held>("locks_held", "LOCKS"),
+    field<SessionPicture, &SessionPicture::names_held>("names_held", "NAMES"),
+    field<SessionPicture, &SessionPicture::attached_at>("attached_at", "ATTACHED"),
+    field<SessionPicture, &counted<&Counters::grants>>("grants", "GRANTS"),
+    field<SessionPicture, &counted<&Counters::refusals>>("refusals", "REFUSALS"),
+    field<SessionPicture, &counted<&Counters::waits>>("waits", "WAITS"),
+};
+
+/// All columns, in the order of CSV.
+constexpr std::string_view kKind = "kind";    // says of what kind a line of CSV is
+constexpr std::array<std::string_view, 24> kColumns = {
+    kKind,         "pid",           "state",      "lifetime",   "signature", "signee",     "level",      "token",
+    "held_for_ms", "expires_in_ms", "waiters",    "family",     "name",      "created_at", "updated_at", "slot",
+    "command",     "attached_at",   "locks_held", "names_held", "waited_ms", "grants",     "refusals",   "waits"};
+
+template <class Visit>
+void for_each_kind(Snapshot& snapshot, Visit&& visit) {
+  visit("lock", snapshot.locks, kLockFields);
+  visit("name", snapshot.names, kNameFields);
+  visit("waiter", snapshot.waiters, kWaiterFields);
+  visit("session", snapshot.sessions, kSessionFields);
+}
+
+auto find_field(const auto& fields, std::string_view name) {
+  const auto found = std::find_if(fields.begin(), fields.end(), [&](const auto& one) { return one.name == name; });
+  return found == fields.end() ? nullptr : &*found;
+}
+
+/// COLUMN[,desc].
+struct Sorting {
+  std::string column;
+  bool descending = false;
+};
+Sorting parse_sorting(const std::string& text) {
+  constexpr std::string_view kDescending = ",desc";
+  if (!text.ends_with(kDescending)) return {text};
+  return {text.substr(0, text.size() - kDescending.size()), true};
+}
+
+/// Each kind that has the column; the others stay as they are.
+void sort_by(Snapshot& snapshot, const Sorting& order) {
+  for_each_kind(snapshot, [&](std::string_view, auto& records, const auto& fields) {
+    const auto* by = find_field(fields, order.column);
+    if (by == nullptr) return;
+    std::stable_sort(records.begin(), records.end(),
+                     [&](const auto& a, const auto& b) { return by->is_before(a, b, order.descending); });
+  });
+}
+
+/// Those of a kind's columns that are asked for, in that order; a null for each that it does not have.
+template <class Fields>
+auto chosen(const Fields& fields, const std::vector<std::string>& names) {
+  std::vector<decltype(fields.data())> found;
+  found.reserve(names.size());
+  for (const std::string& name : names) found.push_back(find_field(fields, name));
+  return found;
+}
+
+/// The first records, with the chosen columns of their kind, or all; nothing if the kind has none of them.
+template <class Records, class Fields>
+std::optional<Table> table_of(const Records& records, const Fields& fields, const std::vector<std::string>& names,
+                              std::size_t most) {
+  auto shown = chosen(fields, names);
+  std::erase(shown, nullptr);
+  if (names.empty()) {
+    for (const auto& one : fields) shown.push_back(&one);
+  }
+  if (shown.empty()) return {};
+  std::vector<Column> columns;
+  columns.reserve(shown.size());
+  for (const auto* one : shown) columns.push_back({one->title, one->right, one->is_text});
+  Table table(std::move(columns));
+  for (std::size_t i = 0; i < std::min(records.size(), most); ++i) {
+    for (const auto* one : shown) one->show(table, records[i]);
+  }
+  return table;
+}
+
+void write_table(Output& output, Snapshot& snapshot, const DumpOptions& options) {
   output.print("{}, created {}\n", describe(snapshot.segment), iso_time(snapshot.segment.created_at));
-  const auto section = [&](const Table& table) {
-    if (table.empty()) return;
+  if (options.file) output.print("{}\n", about_copy(snapshot));
+  for_each_kind(snapshot, [&](std::string_view, const auto& records, const auto& fields) {
+    const auto table = table_of(records, fields, options.columns, records.size());
+    if (!table || table->empty()) return;
     output.print("\n");
-    table.write(output);
-  };
+    table->write(output);
+  });
+}
 
-  Table locks({{"LOCK"},
-               {"SIGNEE"},
-               {"LEVEL", true},
-               {"STATE"},
-               {"LIFETIME"},
-               {"TOKEN", true},
-               {"PID", true},
-               {"HELD", true},
-               {"EXPIRES", true},
-               {"WAITERS", true}});
-  for (const LockPicture& lock : snapshot.locks) {
-    locks.cell(lock.signature);
-    locks.cell(lock.signee);
-    locks.cell(lock.level);
-    locks.cell(to_string(lock.state), colour_of(lock.state));
-    locks.cell(lifetime_of(lock));
-    locks.cell(lock.token);
-    locks.cell(lock.pid);
-    locks.cell(lock.held_for ? people(*lock.held_for) : "");
-    locks.cell(lock.expires_in ? people(*lock.expires_in) : "");
-    locks.cell(lock.waiters);
-  }
-  section(locks);
-
-  Table names({{"FAMILY"}, {"NAME", true}, {"STATE"}, {"LIFETIME"}, {"PID", true}, {"CREATED"}, {"UPDATED"}});
-  for (const NamePicture& name : snapshot.names) {
-    names.cell(name.family);
-    names.cell(name.name);
-    names.cell(state_of(name), name.free ? Colour::plain : Colour::green);
-    names.cell(name.free ? "" : lifetime_of(name));
-    names.cell(name.free ? "" : std::to_string(name.pid));
-    names.cell(iso_time(name.created_at));
-    names.cell(name.free ? "" : iso_time(name.updated_at));
-  }
-  section(names);
-
-  Table waiters({{"WAITS FOR"}, {"SIGNEE"}, {"LEVEL", true}, {"PID", true}, {"WAITED", true}});
-  for (const WaiterPicture& waiter : snapshot.waiters) {
-    waiters.cell(waiter.signature);
-    waiters.cell(waiter.signee);
-    waiters.cell(waiter.level);
-    waiters.cell(waiter.pid);
-    waiters.cell(people(waiter.waited));
-  }
-  section(waiters);
-
-  Table sessions(
-      {{"SESSION", true}, {"PID", true}, {"STATE"}, {"COMMAND"}, {"LOCKS", true}, {"NAMES", true}, {"ATTACHED"}});
-  for (const SessionPicture& session : snapshot.sessions) {
-    sessions.cell(session.slot);
-    sessions.cell(session.pid);
-    sessions.cell(state_of(session), session.alive ? Colour::green : Colour::red);
-    sessions.cell(session.command);
-    sessions.cell(session.locks_held);
-    sessions.cell(session.names_held);
-    sessions.cell(iso_time(session.attached_at));
-  }
-  section(sessions);
+void write_html(Output& output, Snapshot& snapshot, const Occupancy& occupancy, const DumpOptions& options) {
+  constexpr std::size_t kMost = 2'000;    // of each kind: a browser can bear them
+  std::vector<PageTable> tables;
+  for_each_kind(snapshot, [&](std::string_view kind, const auto& records, const auto& fields) {
+    tables.push_back({fmt::format("{}s", kind), *table_of(records, fields, {}, kMost), std::min(records.size(), kMost),
+                      records.size()});
+  });
+  write_page(output, snapshot, occupancy, tables, options.file.has_value());
 }
 
 void write_json(Output& output, const Snapshot& snapshot) {
@@ -121,6 +304,7 @@ void write_json(Output& output, const Snapshot& snapshot) {
       .member("max_signature", segment.max_signature)
       .member("max_signee", segment.max_signee)
       .member("bytes", segment.bytes)
+      .member("high_water", segment.high_water)
       .member("created_at", iso_time(segment.created_at))
       .end_object();
   json.member("taken_from", iso_time(snapshot.taken_from)).member("taken_until", iso_time(snapshot.taken_until));
@@ -163,6 +347,9 @@ void write_json(Output& output, const Snapshot& snapshot) {
         .member("locks_held", session.locks_held)
         .member("names_held", session.names_held)
         .member("attached_at", iso_time(session.attached_at))
+        .member("grants", session.counters.grants)
+        .member("refusals", session.counters.refusals)
+        .member("waits", session.counters.waits)
         .end_object();
   }
   json.end_array();
@@ -180,43 +367,30 @@ void write_json(Output& output, const Snapshot& snapshot) {
   json.end_array();
   json.key("counters").begin_object();
   for (const Counter& counter : kCounters) json.member(counter.name, snapshot.counters.*counter.value);
-  json.end_object().end_object();
+  json.end_object();
+  write_times(json, snapshot);
+  json.end_object();
   output.print("\n");
 }
 
-/// RFC 4180: in quotes where it has to be, quotes doubled.
-std::string csv_field(std::string_view text) {
-  std::string field = utf8(text);
-  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
-  std::string quoted = "\"";
-  for (const char c : field) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
-
-/// One line per record. What a kind does not have is empty.
-void write_csv(Output& output, const Snapshot& snapshot) {
-  output.print(
-      "kind,pid,state,lifetime,signature,signee,level,token,held_for_ms,expires_in_ms,waiters,family,name,created_at,"
-      "updated_at,slot,command,attached_at,locks_held,names_held\n");
-  const auto milliseconds = [](std::optional<std::chrono::milliseconds> time) {
-    return time ? std::to_string(time->count()) : std::string();
-  };
-  for (const LockPicture& lock : snapshot.locks) {
-    output.print("lock,{},{},{},{},{},{},{},{},{},{},,,,,,,,,\n", lock.pid, to_string(lock.state), lifetime_of(lock),
-                 csv_field(lock.signature), csv_field(lock.signee), lock.level, lock.token, milliseconds(lock.held_for),
-                 milliseconds(lock.expires_in), lock.waiters);
-    output.drain_if_large();
-  }
-  for (const NamePicture& name : snapshot.names) {
-    output.print("name,{},{},{},,,,,,,,{},{},{},{},,,,,\n", name.pid, state_of(name), lifetime_of(name),
-                 csv_field(name.family), csv_field(name.name), iso_time(name.created_at),
-                 name.free ? "" : iso_time(name.updated_at));
-    output.drain_if_large();
-  }
-  for (const SessionPicture& session : snapshot.sessions) {
-    output.print("session,{},{},,,,,,,,,,,,,{},{},{},{},{}\n", session.pid, state_of(session), session.slot,
-                 csv_field(session.command), iso_time(session.attached_at), session.locks_held, session.names_held);
-  }
+/// One line per record. What a kind does not have is empty; a kind that has none of what is asked for is left out.
+void write_csv(Output& output, Snapshot& snapshot, const DumpOptions& options) {
+  const std::vector<std::string> columns =
+      options.columns.empty() ? std::vector<std::string>(kColumns.begin(), kColumns.end()) : options.columns;
+  output.print("{}\n", fmt::join(columns, ","));
+  for_each_kind(snapshot, [&](std::string_view kind, const auto& records, const auto& fields) {
+    const auto written = chosen(fields, columns);
+    if (std::all_of(written.begin(), written.end(), [](const auto* one) { return one == nullptr; })) return;
+    for (const auto& record : records) {
+      for (std::size_t i = 0; i < written.size(); ++i) {
+        if (i > 0) output.print(",");
+        if (columns[i] == kKind) output.print("{}", kind);
+        if (written[i] != nullptr) written[i]->write(output, record);
+      }
+      output.print("\n");
+      output.drain_if_large();
+    }
+  });
 }
 
 /// The text of a label, escaped as the format wants it.
@@ -241,6 +415,7 @@ void write_openmetrics(Output& output, const Snapshot& snapshot) {
   };
   gauge("slots", "Records the segment has room for.", snapshot.segment.slots);
   gauge("slots_used", "Records that are not free.", snapshot.segment.used);
+  gauge("slots_high_water", "No more records than these were ever in use.", snapshot.segment.high_water);
   gauge("session_slots", "Processes the segment has room for.", snapshot.segment.session_slots);
   gauge("sessions", "Processes that are attached.", snapshot.segment.sessions);
   gauge("waiters", "Calls that wait for a lock.", snapshot.waiters.size());
@@ -259,41 +434,107 @@ void write_openmetrics(Output& output, const Snapshot& snapshot) {
   output.print("keyrack_names{{{},state=\"free\"}} {}\n", segment, free);
 
   for (const Counter& counter : kCounters) {
+    if (!counter.cause.empty()) continue;
     family(counter.name, "counter", counter.help);
     output.print("keyrack_{}_total{{{}}} {}\n", counter.name, segment, snapshot.counters.*counter.value);
+  }
+  family("transfers", "counter", "Locks taken from another signee.");
+  for (const Counter& counter : kCounters) {
+    if (counter.cause.empty()) continue;
+    output.print("keyrack_transfers_total{{{},cause=\"{}\"}} {}\n", segment, counter.cause,
+                 snapshot.counters.*counter.value);
+  }
+  for (const TimesName& times : kTimes) {
+    const Histogram& histogram = snapshot.*times.times;
+    const std::string name = fmt::format("{}_seconds", times.name);
+    family(name, "histogram", times.help);
+    std::uint64_t below = 0;
+    for (std::size_t i = 0; i < histogram.counts.size(); ++i) {
+      below += histogram.counts[i];
+      const bool last = i + 1 == histogram.counts.size();
+      const std::string limit = last ? "+Inf" : fmt::format("{}", std::ldexp(1e-6, static_cast<int>(i)));
+      output.print("keyrack_{}_bucket{{{},le=\"{}\"}} {}\n", name, segment, limit, below);
+    }
+    output.print("keyrack_{}_count{{{}}} {}\n", name, segment, below);
+    output.print("keyrack_{}_sum{{{}}} {}\n", name, segment, std::chrono::duration<double>(histogram.sum).count());
   }
   output.print("# EOF\n");
 }
 
 int dump(const CommandLine& line, const DumpOptions& options) {
+  const bool table = options.format == "table", csv = options.format == "csv";
+  if (!options.columns.empty() && !table && !csv) {
+    return complain(kUsage, "--columns goes with --format table and csv, {} has them all", options.format);
+  }
+  if (table && std::find(options.columns.begin(), options.columns.end(), kKind) != options.columns.end()) {
+    return complain(kUsage, "--columns: kind is for --format csv; in the table each kind has its own part");
+  }
+  if (options.sort && options.format == "openmetrics") return complain(kUsage, "--sort: openmetrics shows no records");
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "dump", status);
+  const auto inspector = open_inspector_of(line, options.file, "dump", status);
   if (!inspector) return status;
-  auto snapshot = inspector->snapshot(options.all);
-  if (!snapshot) return fail(line.url, snapshot.error());
+  const bool html = options.format == "html";
+  auto snapshot = inspector->snapshot(options.all || options.waiting || html);
+  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  const Occupancy occupancy(*snapshot);
+  if (html && !options.all) {
+    std::erase_if(snapshot->locks,
+                  [](const LockPicture& lock) { return lock.state == LockState::idle && lock.waiters == 0; });
+  }
   narrow(*snapshot, options);
+  // For people in order; a large segment's records come in none.
+  if (table || html) {
+    std::sort(snapshot->locks.begin(), snapshot->locks.end(),
+              [](const LockPicture& a, const LockPicture& b) { return a.signature < b.signature; });
+  }
+  if (options.sort) sort_by(*snapshot, parse_sorting(*options.sort));
   Output output;
   if (options.format == "json") {
     write_json(output, *snapshot);
-  } else if (options.format == "csv") {
-    write_csv(output, *snapshot);
+  } else if (csv) {
+    write_csv(output, *snapshot, options);
   } else if (options.format == "openmetrics") {
     write_openmetrics(output, *snapshot);
+  } else if (html) {
+    write_html(output, *snapshot, occupancy, options);
   } else {
-    write_table(output, *snapshot);
+    write_table(output, *snapshot, options);
   }
   return output.finish();
+}
+
+/// Empty if there is such a column, else what to say.
+std::string fault_of_column(const std::string& name) {
+  if (std::find(kColumns.begin(), kColumns.end(), name) != kColumns.end()) return "";
+  return fmt::format("{} is no column; there are {}", name, fmt::join(kColumns, ", "));
+}
+
+std::string fault_of_order(const std::string& text) {
+  const std::string column = parse_sorting(text).column;
+  return column == kKind ? "by kind it is in order anyway" : fault_of_column(column);
 }
 
 }    // namespace
 
 void add_dump(CommandLine& line) {
   auto [command, options] = add_command("dump", "every record of a segment, without disturbing anyone",
-                                        "keyrack dump --format json --filter 'job/*'", line, dump);
-  command.add_format(options->format, {"table", "json", "csv", "openmetrics"});
+                                        "keyrack dump --waiting --sort held_for_ms,desc --filter 'job/*'", line, dump);
+  command.add_format(options->format, {"table", "json", "csv", "openmetrics", "html"});
   command.add("--filter", options->filter, "only keys, and names as FAMILY/NAME, that match").type_name("GLOB");
+  add_file(command, options->file);
   command.add_flag("--held", options->held, "only what is held now");
+  command.add_flag("--stale", options->stale, "only what the next asker takes: stale and abandoned locks");
+  command.add_flag("--waiting", options->waiting, "only locks that somebody waits for; with the others: these, too");
   command.add_flag("--all", options->all, "idle locks, too: unlocked, and kept for speed");
+  command
+      .add("--columns", options->columns,
+           "only these columns of the table or CSV, in this order, by their names in CSV")
+      .type_name("A,B,C")
+      .split_at_commas()
+      .check(fault_of_column);
+  command.add("--sort", options->sort, "in the order of this column, in all that have it")
+      .type_name("COLUMN[,desc]")
+      .check(fault_of_order);
 }
 
 }    // namespace keyrack::command

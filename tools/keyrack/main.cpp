@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <clocale>
 #include <csignal>
 #include <exception>
+#include <new>
 #include <string_view>
 
 namespace keyrack::command {
@@ -25,10 +27,13 @@ void end_on_missing_memory(int) {
 
 int main(int argc, char** argv) {
   using namespace keyrack::command;
+  std::setlocale(LC_CTYPE, "C.UTF-8");    // texts are UTF-8 here, whatever language the user speaks
   std::signal(SIGBUS, end_on_missing_memory);
   try {
-    return run_command_line({argv + std::min(argc, 1), argv + argc},
-                            {add_run, add_locks, add_names, add_dump, add_top, add_health, add_segments});
+    return run_command_line({argv + std::min(argc, 1), argv + argc}, {add_run, add_locks, add_names, add_dump, add_top,
+                                                                      add_waits, add_watch, add_health, add_segments});
+  } catch (const std::bad_alloc&) {
+    return complain(kFailure, "out of memory; end what needs it, or raise the limit that ulimit -a shows");
   } catch (const std::exception& error) {
     return complain(kFailure, "{}", error.what());
   }

@@ -5,14 +5,18 @@
 #include "failure.hpp"
 
 #include <fmt/compile.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 #include <boost/locale/utf.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <cwchar>
 #include <utility>
 
 namespace keyrack::command {
@@ -35,9 +39,17 @@ void walk(std::string_view text, Keep keep, Escape escape) {
   }
 }
 
-/// Would move the cursor or break the line.
-bool is_control(boost::locale::utf::code_point point) {
-  return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029;
+/// Would move the cursor, break the line, turn the reading round, or not be seen, so that two keys look the same.
+bool is_deceptive(boost::locale::utf::code_point point) {
+  if (point < 0x7f) return point < 0x20;
+  constexpr std::array<std::uint32_t, 34> kBounds = {
+      0x7f,   0x9f,   0xad,   0xad,   0x34f,  0x34f,  0x61c,   0x61c,   0x115f,  0x1160, 0x17b4, 0x17b5,
+      0x180b, 0x180f, 0x200b, 0x200f, 0x2028, 0x202e, 0x2060,  0x206f,  0x3164,  0x3164, 0xfe00, 0xfe0f,
+      0xfeff, 0xfeff, 0xffa0, 0xffa0, 0xfff0, 0xfffb, 0x1d173, 0x1d17a, 0xe0000, 0xe0fff};    // first, last
+  for (std::size_t i = 0; i < kBounds.size(); i += 2) {
+    if (point >= kBounds[i] && point <= kBounds[i + 1]) return true;
+  }
+  return false;
 }
 
 void append_escaped(std::string& out, unsigned char byte) {
@@ -52,6 +64,22 @@ inline void append(fmt::memory_buffer& out, std::string_view text) {
   const std::size_t size = out.size();
   out.resize(size + text.size());
   std::memcpy(out.data() + size, text.data(), text.size());
+}
+
+/// Hands on each character with the columns it takes; two for some, none for marks on the character before.
+template <class Visit>
+void for_each_character(std::string_view text, Visit visit) {
+  std::mbstate_t state{};
+  for (std::size_t at = 0; at < text.size();) {
+    wchar_t wide = 0;
+    std::size_t bytes = std::mbrtowc(&wide, text.data() + at, text.size() - at, &state);
+    if (bytes == 0 || bytes > text.size()) {    // not a character of this locale
+      bytes = 1;
+      state = {};
+    }
+    if (!visit(text.substr(at, bytes), static_cast<std::size_t>(std::max(::wcwidth(wide), 0)))) return;
+    at += bytes;
+  }
 }
 
 std::string_view start_of(Colour colour) {
@@ -87,7 +115,7 @@ std::string printable(std::string_view text) {
   walk(
       text,
       [&](std::string_view character, auto point) {
-        if (is_control(point)) {
+        if (is_deceptive(point)) {
           for (const char c : character) append_escaped(out, static_cast<unsigned char>(c));
         } else {
           out += character;
@@ -95,6 +123,55 @@ std::string printable(std::string_view text) {
       },
       [&](unsigned char byte) { append_escaped(out, byte); });
   return out;
+}
+
+std::string markup(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+std::size_t width_of(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), is_harmless)) return text.size();
+  std::size_t width = 0;
+  for_each_character(text, [&](std::string_view, std::size_t columns) {
+    width += columns;
+    return true;
+  });
+  return width;
+}
+
+std::string fit(std::string_view text, std::size_t width) {
+  if (width_of(text) <= width) return std::string(text);
+  std::string cut;
+  std::size_t used = 1;    // the mark
+  for_each_character(text, [&](std::string_view character, std::size_t columns) {
+    if (used + columns > width) return false;
+    used += columns;
+    cut += character;
+    return true;
+  });
+  return width == 0 ? "" : cut + "\u2026";
 }
 
 std::string people(std::chrono::nanoseconds time) {
@@ -116,6 +193,13 @@ std::string iso_time(std::chrono::system_clock::time_point when) {
                      time.minutes().count(), time.seconds().count());
 }
 
+std::string iso_time_ms(std::chrono::system_clock::time_point when) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(when.time_since_epoch()) % std::chrono::seconds(1);
+  std::string text = iso_time(when);
+  text.pop_back();
+  return fmt::format("{}.{:03}Z", text, ms.count());
+}
+
 std::string people_bytes(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
   auto amount = static_cast<double>(bytes);
@@ -127,6 +211,18 @@ std::string people_bytes(std::uint64_t bytes) {
 Output::Output() : is_terminal_(::isatty(STDOUT_FILENO) == 1) {
   const char* no_color = std::getenv("NO_COLOR");
   colours_ = is_terminal_ && (no_color == nullptr || *no_color == '\0');
+}
+
+std::optional<std::size_t> Output::width() const {
+  if (!is_terminal_) return std::nullopt;
+  std::size_t columns = 0;
+  if (const char* set = std::getenv("COLUMNS"); set != nullptr) {
+    const auto [end, error] = std::from_chars(set, set + std::strlen(set), columns);
+    if (error == std::errc() && *end == '\0' && columns > 0) return columns;
+  }
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return std::nullopt;
+  return size.ws_col;
 }
 
 void Output::paint(Colour colour, std::string_view text) {
@@ -160,16 +256,43 @@ Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
 
 void Table::cell(std::string_view content, Colour colour) {
   const std::string shown = content.empty() ? "-" : printable(content);
-  const auto width = std::count_if(shown.begin(), shown.end(), [](char c) { return (c & 0xc0) != 0x80; });
+  const std::size_t width = width_of(shown);
   std::size_t& widest = widths_[cells_.size() % columns_.size()];
-  widest = std::max(widest, static_cast<std::size_t>(width));
+  widest = std::max(widest, width);
   text_ += shown;
   cells_.push_back({static_cast<std::uint32_t>(shown.size()), static_cast<std::uint32_t>(width), colour});
 }
 
+/// Takes from the widest that may be cut, one by one, until all fit or none has anything to spare.
+std::vector<std::size_t> Table::fitting(std::optional<std::size_t> terminal) const {
+  constexpr std::size_t kLeast = 8, kGap = 2;
+  std::vector<std::size_t> widths = widths_;
+  std::size_t total = kGap * (widths.size() - 1);
+  for (const std::size_t width : widths) total += width;
+  while (terminal && total > *terminal) {
+    std::size_t* widest = nullptr;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      const std::size_t least = std::max(kLeast, columns_[i].title.size());
+      if (!columns_[i].may_cut || widths[i] <= least) continue;
+      if (widest == nullptr || widths[i] > *widest) widest = &widths[i];
+    }
+    if (widest == nullptr) break;
+    --*widest;
+    --total;
+  }
+  return widths;
+}
+
 void Table::write(Output& output) const {
+  const std::vector<std::size_t> widths = fitting(output.width());
   const auto write_cell = [&](std::size_t column, std::string_view text, std::size_t width, Colour colour) {
-    const std::size_t padding = widths_[column] - width;
+    std::string part;
+    if (width > widths[column]) {
+      part = fit(text, widths[column]);
+      text = part;
+      width = width_of(part);
+    }
+    const std::size_t padding = widths[column] - width;
     const bool last = column + 1 == columns_.size();
     if (columns_[column].right) output.print("{:{}}", "", padding);
     output.paint(colour, text);
@@ -185,6 +308,38 @@ void Table::write(Output& output) const {
     rest.remove_prefix(cells_[i].bytes);
     output.drain_if_large();
   }
+}
+
+void Table::write_html(Output& output) const {
+  const auto name = [](Colour colour) {
+    switch (colour) {
+      case Colour::green:
+        return " green";
+      case Colour::yellow:
+        return " yellow";
+      case Colour::red:
+        return " red";
+      case Colour::plain:
+      case Colour::bold:
+        break;
+    }
+    return "";
+  };
+  output.print("<table>\n<tr>");
+  for (const Column& column : columns_) {
+    output.print("<th{}>{}", column.right ? " class=right" : "", markup(column.title));
+  }
+  std::string_view rest = text_;
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    const std::size_t column = i % columns_.size();
+    const std::string_view text = rest.substr(0, cells_[i].bytes);
+    if (column == 0) output.print("\n<tr>");
+    output.print("<td class=\"{}{}\">{}", columns_[column].right ? "right" : "left", name(cells_[i].colour),
+                 markup(text));
+    rest.remove_prefix(text.size());
+    output.drain_if_large();
+  }
+  output.print("\n</table>\n");
 }
 
 void Json::separate() {

@@ -1,7 +1,8 @@
 // What the commands print: text that a terminal and a parser can bear, tables, JSON, and one way out of the process.
 //
 // Keys are any bytes. What is not UTF-8 is shown as \xNN, here and in every format; in text for people so are control
-// characters, since they would move the cursor.
+// characters, since they would move the cursor, and what turns the reading round or cannot be seen. Widths are those of
+// the locale (LC_CTYPE), which main() sets to UTF-8.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,14 +21,24 @@ namespace keyrack::command {
 /// The text with every byte that is not UTF-8 as \xNN.
 std::string utf8(std::string_view);
 
-/// The same, control characters too: one line that leaves the terminal alone.
+/// The same, control and invisible characters, too: one line that leaves the terminal alone and reads as it stands.
 std::string printable(std::string_view);
+
+/// Printable text within HTML, also between quotes.
+std::string markup(std::string_view);
+
+/// How many columns of a terminal printable text takes: two for some characters, none for marks on the one before.
+std::size_t width_of(std::string_view);
+/// The text, or its beginning and an ellipsis, in so many columns at most.
+std::string fit(std::string_view, std::size_t width);
 
 /// "12ms", "1m30s", "2h5m": no finer than tells something at that length.
 std::string people(std::chrono::nanoseconds);
 
 /// "2026-11-22T05:00:03Z".
 std::string iso_time(std::chrono::system_clock::time_point);
+/// "2026-11-22T05:00:03.123Z".
+std::string iso_time_ms(std::chrono::system_clock::time_point);
 
 /// "12.3 MiB".
 std::string people_bytes(std::uint64_t);
@@ -57,6 +68,10 @@ class Output {
   int finish();
 
   bool is_terminal() const { return is_terminal_; }
+  bool has_colours() const { return colours_; }
+  /// Of the terminal, as COLUMNS or the terminal itself says; empty where there is none.
+  std::optional<std::size_t> width() const;
+  bool failed() const { return error_ != 0; }
 
  private:
   static constexpr std::size_t kLarge = std::size_t{1} << 18;
@@ -68,10 +83,12 @@ class Output {
 
 struct Column {
   std::string_view title;
-  bool right = false;    ///< numbers stand to the right
+  bool right = false;      ///< numbers stand to the right
+  bool may_cut = false;    ///< may be shown in part, with an ellipsis, where the terminal is narrow
 };
 
-/// Rows of cells, as wide as they need. All text lies in one buffer, so that a million rows fit.
+/// Rows of cells, as wide as they need, and as the terminal is. All text lies in one buffer, so that a million rows
+/// fit.
 class Table {
  public:
   explicit Table(std::vector<Column>);
@@ -83,12 +100,16 @@ class Table {
   }
   bool empty() const { return cells_.empty(); }
   void write(Output&) const;
+  /// As HTML, each cell whole; colours are classes.
+  void write_html(Output&) const;
 
  private:
   struct Cell {
     std::uint32_t bytes, width;
     Colour colour;
   };
+
+  std::vector<std::size_t> fitting(std::optional<std::size_t> terminal) const;
 
   std::vector<Column> columns_;
   std::vector<std::size_t> widths_;

@@ -43,4 +43,17 @@ std::unique_ptr<Inspector> open_inspector_of(const CommandLine& line, std::strin
   return segment ? value_of(open_inspector(segment->name), line.url, status) : nullptr;
 }
 
+void add_file(Command& command, ImageFile& file) {
+  command.add("--file", file, "a copy of a segment's file, instead of a segment").type_name("IMAGE");
+}
+
+std::unique_ptr<Inspector> open_inspector_of(const CommandLine& line, const ImageFile& file, std::string_view command,
+                                             int& status) {
+  if (!file) return open_inspector_of(line, command, status);
+  auto copy = open_inspector_of_copy(*file);
+  if (copy) return *std::move(copy);
+  status = complain(kFailure, "{}", copy.error().detail);    // the code's own remedy is for segments
+  return nullptr;
+}
+
 }    // namespace keyrack::command

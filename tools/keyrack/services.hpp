@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace keyrack::command {
@@ -18,5 +19,13 @@ std::unique_ptr<NameManager> open_names(const CommandLine&, int& status);
 /// The segment that the URL names, for a command that works on segments only.
 std::optional<shm::Options> segment_of(const CommandLine&, std::string_view command, int& status);
 std::unique_ptr<Inspector> open_inspector_of(const CommandLine&, std::string_view command, int& status);
+
+/// --file: a copy of a segment in place of the one that the URL names.
+using ImageFile = std::optional<std::string>;
+void add_file(Command&, ImageFile&);
+std::unique_ptr<Inspector> open_inspector_of(const CommandLine&, const ImageFile&, std::string_view command,
+                                             int& status);
+/// What errors are about.
+inline const std::string& subject_of(const CommandLine& line, const ImageFile& file) { return file ? *file : line.url; }
 
 }    // namespace keyrack::command

@@ -1,161 +1,216 @@
-// keyrack top: the live view of a segment.
+// keyrack top: the live view of a segment, on a screen or line by line.
 #include "child.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
 #include "output.hpp"
 #include "services.hpp"
-#include "words.hpp"
+#include "top_page.hpp"
+#include "top_picture.hpp"
+#include "top_screen.hpp"
 
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace keyrack::command {
 namespace {
 
+using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 struct TopOptions {
-  std::optional<std::chrono::nanoseconds> interval;
+  std::optional<nanoseconds> interval;
   std::optional<std::uint64_t> batch;
+  Filter filter;
+  std::string sort = std::string(to_string(Order::held));
 };
 
-/// The keyboard key by key and without echo while this lives; its destructor puts the terminal back. Does nothing where
-/// standard input is no terminal.
-class Keyboard {
- public:
-  Keyboard() : present_(::isatty(STDIN_FILENO) == 1 && ::tcgetattr(STDIN_FILENO, &before_) == 0) {
-    if (!present_) return;
-    termios quiet = before_;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
-    ::tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
-  }
-  ~Keyboard() {
-    if (present_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-  }
-  Keyboard(const Keyboard&) = delete;
-  Keyboard& operator=(const Keyboard&) = delete;
+Order order_of(const std::string& name) {
+  std::size_t order = 0;
+  while (to_string(static_cast<Order>(order)) != name) ++order;
+  return static_cast<Order>(order);
+}
 
-  bool present() const { return present_; }
+/// Looks at a segment again and again, and at whichever has its name then.
+class Viewer {
+ public:
+  Viewer(std::string name, std::unique_ptr<Inspector> inspector)
+      : name_(std::move(name)), inspector_(std::move(inspector)) {}
+
+  Result<TopPicture> look() {
+    auto current = open_inspector(name_);
+    if (!current && current.error().code != Errc::no_segment) return current.error().code;
+    const bool is_removed = !current;
+    if (current) inspector_ = *std::move(current);
+    const auto now = steady_clock::now();
+    auto snapshot = inspector_->snapshot(true);
+    if (!snapshot) return snapshot.error();
+    Earlier earlier(*snapshot);
+    TopPicture picture = compare(before_ ? &*before_ : nullptr, *std::move(snapshot), now - before_at_);
+    picture.is_removed = is_removed;
+    before_ = std::move(earlier);
+    before_at_ = now;
+    return picture;
+  }
 
  private:
-  termios before_{};
-  bool present_;
+  std::string name_;
+  std::unique_ptr<Inspector> inspector_;
+  std::optional<Earlier> before_;
+  steady_clock::time_point before_at_;
 };
 
-/// True when the wait was ended by q or by a signal that asks to end.
-bool is_asked_to_end(const Signals& signals, int signals_ready, bool keyboard, steady_clock::time_point until) {
-  while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - steady_clock::now()).count();
-    if (left <= 0) return false;
-    std::array<pollfd, 2> ready = {{{signals_ready, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0}}};
-    if (::poll(ready.data(), ready.size(), static_cast<int>(std::min<std::int64_t>(left, 1'000'000))) <= 0) continue;
-    const auto signal = ready[0].revents != 0 ? signals.next(std::chrono::nanoseconds::zero()) : std::nullopt;
-    if (signal && signal->si_signo != SIGCHLD) return true;
-    char key = 0;
-    if (ready[1].revents != 0 && (::read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q')) return true;
+/// Signals and keys, whatever comes first.
+class Events {
+ public:
+  explicit Events(const Signals& signals) : file_(::signalfd(-1, &signals.kept(), SFD_CLOEXEC)) {
+    if (file_ < 0) throw std::system_error(errno, std::generic_category(), "watching for signals");
   }
+  ~Events() { ::close(file_); }
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+
+  /// Until something comes, or the time has; no limit without one. False: the keyboard is gone.
+  bool wait(bool keyboard, std::optional<steady_clock::time_point> until) const {
+    std::array<pollfd, 2> ready = {{{file_, POLLIN, 0}, {keyboard ? STDIN_FILENO : -1, POLLIN, 0}}};
+    constexpr std::int64_t kLongest = 1'000'000;    // ms; the caller comes again
+    std::int64_t left = -1;
+    if (until) {
+      left = std::chrono::ceil<std::chrono::milliseconds>(*until - steady_clock::now()).count();
+      left = std::clamp<std::int64_t>(left, 0, kLongest);
+    }
+    ::poll(ready.data(), ready.size(), static_cast<int>(left));
+    return (ready[1].revents & (POLLHUP | POLLERR | POLLNVAL)) == 0;
+  }
+
+ private:
+  int file_;
+};
+
+/// The shell's turn, until it lets us go on.
+void stop_for_a_while(Screen& screen) {
+  screen.leave();
+  struct sigaction usual = {};
+  usual.sa_handler = SIG_DFL;
+  ::sigaction(SIGTSTP, &usual, nullptr);
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);
+  ::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);    // stands still here
+  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  screen.enter();
 }
 
-/// How many lines each of the two lists may have.
-std::size_t lines_per_list(bool full_screen) {
-  constexpr std::size_t kMost = 10, kOthers = 9;
-  winsize size{};
-  if (!full_screen || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row <= kOthers) return kMost;
-  return std::clamp<std::size_t>((size.ws_row - kOthers) / 2, 1, kMost);
+/// False: it asks to end.
+bool obey(int signal, Screen& screen) {
+  if (signal == SIGTSTP) {
+    stop_for_a_while(screen);
+  } else if (signal == SIGCONT) {
+    screen.enter();    // a stop that could not be foreseen: the shell has had the terminal meanwhile
+  } else if (signal == SIGWINCH) {
+    screen.resize();
+  } else {
+    return signal == SIGCHLD;
+  }
+  return true;
 }
 
-void write_rates(Output& output, const Counters& now, const Counters* before, std::chrono::duration<double> elapsed) {
-  output.print("{}", before != nullptr ? "per second:" : "since it was made:");
-  for (const Counter& counter : kCounters) {
-    if (before == nullptr) {
-      output.print(" {} {}", counter.name, now.*counter.value);
-    } else {
-      const auto difference = static_cast<double>(now.*counter.value - before->*counter.value);
-      output.print(" {} {:.1f}", counter.name, difference / elapsed.count());
+/// Empty once it was asked to end.
+std::error_code show_live(Viewer& viewer, View view, nanoseconds interval, bool colours) {
+  const Signals signals({SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH});
+  const Events events(signals);
+  Screen screen(colours);
+  TopPicture picture;
+  steady_clock::time_point next;
+  while (true) {
+    if (!view.is_paused && steady_clock::now() >= next) {
+      auto seen = viewer.look();
+      if (!seen) return seen.error();
+      picture = *std::move(seen);
+      next = steady_clock::now() + interval;
+    }
+    const Page page = page_of(picture, view, screen.room());
+    view.first = page.first;
+    screen.draw(page);
+
+    if (!events.wait(true, view.is_paused ? std::nullopt : std::optional(next))) return {};
+    while (const auto signal = signals.next(nanoseconds::zero())) {
+      if (!obey(signal->si_signo, screen)) return {};
+    }
+    while (const auto key = screen.key()) {
+      if (!press(view, *key, std::max<std::size_t>(page.shown, 1))) return {};
     }
   }
-  output.print("\n");
 }
 
-void write_lists(Output& output, std::vector<LockPicture>& locks, std::size_t most) {
-  const auto write = [&](std::string_view title, auto&& is_shown, auto&& is_before) {
-    const auto end = std::partition(locks.begin(), locks.end(), is_shown);
-    const auto shown = std::min(most, static_cast<std::size_t>(end - locks.begin()));
-    const auto last = locks.begin() + static_cast<std::ptrdiff_t>(shown);
-    std::partial_sort(locks.begin(), last, end, is_before);
-    Table table({{title}, {"SIGNEE"}, {"PID", true}, {"STATE"}, {"HELD", true}, {"WAITERS", true}});
-    for (auto lock = locks.begin(); lock != last; ++lock) {
-      table.cell(lock->signature);
-      table.cell(lock->signee);
-      table.cell(lock->pid);
-      table.cell(to_string(lock->state), colour_of(lock->state));
-      table.cell(lock->held_for ? people(*lock->held_for) : "");
-      table.cell(lock->waiters);
+/// One block after the other, so many of them, or until asked to end.
+std::error_code print_blocks(Viewer& viewer, const Filter& filter, nanoseconds interval, std::uint64_t count,
+                             Output& output) {
+  const Signals signals;
+  const Events events(signals);
+  for (std::uint64_t done = 1;; ++done) {
+    const auto picture = viewer.look();
+    if (!picture) return picture.error();
+    for (const Line& line : block_of(*picture, filter)) {
+      for (const Span& span : line) output.paint(span.colour, span.text);
+      output.print("\n");
     }
     output.print("\n");
-    table.write(output);
-  };
-  write(
-      "LONGEST HELD", [](const LockPicture& lock) { return lock.held_for.has_value(); },
-      [](const LockPicture& a, const LockPicture& b) { return a.held_for > b.held_for; });
-  write(
-      "MOST WAITED FOR", [](const LockPicture& lock) { return lock.waiters > 0; },
-      [](const LockPicture& a, const LockPicture& b) { return a.waiters > b.waiters; });
+    output.drain();
+    if (output.failed() || done == count) return {};
+    for (const auto next = steady_clock::now() + interval; steady_clock::now() < next;) {
+      events.wait(false, next);
+      while (const auto signal = signals.next(nanoseconds::zero())) {
+        if (signal->si_signo != SIGCHLD) return {};
+      }
+    }
+  }
 }
 
 int top(const CommandLine& line, const TopOptions& options) {
-  const auto interval = options.interval.value_or(std::chrono::seconds(1));
-  if (interval <= std::chrono::nanoseconds::zero()) return complain(kUsage, "--interval must be longer than nothing");
+  constexpr nanoseconds kLongest = std::chrono::years(1);    // for the clock's sum with now
+  const nanoseconds interval = std::min(options.interval.value_or(std::chrono::seconds(1)), kLongest);
+  if (interval <= nanoseconds::zero()) return complain(kUsage, "--interval must be longer than nothing");
   int status = kDone;
-  const auto inspector = open_inspector_of(line, "top", status);
+  const auto segment = segment_of(line, "top", status);
+  auto inspector = segment ? open_inspector_of(line, "top", status) : nullptr;
   if (!inspector) return status;
 
-  const Signals signals;
-  const int signals_ready = ::signalfd(-1, &signals.kept(), SFD_CLOEXEC);
-  if (signals_ready < 0) return complain(kFailure, "cannot watch for signals: {}", std::strerror(errno));
+  Viewer viewer(segment->name, std::move(inspector));
   Output output;
-  const bool full_screen = output.is_terminal() && !options.batch;
-  std::optional<Keyboard> keyboard;
-  if (full_screen) keyboard.emplace();
-
-  std::optional<Counters> before;
-  steady_clock::time_point before_at;
-  for (std::uint64_t left = options.batch.value_or(0);; --left) {
-    auto snapshot = inspector->snapshot();
-    const auto now = steady_clock::now();
-    if (!snapshot) return fail(line.url, snapshot.error());
-    const auto held = std::count_if(snapshot->locks.begin(), snapshot->locks.end(),
-                                    [](const LockPicture& lock) { return lock.state == LockState::held; });
-    if (full_screen) output.print("\033[H\033[2J");
-    output.print("{}  {}\n", iso_time(snapshot->taken_until), describe(snapshot->segment));
-    output.print("locks held {}, waiting {}\n", held, snapshot->waiters.size());
-    write_rates(output, snapshot->counters, before ? &*before : nullptr, now - before_at);
-    write_lists(output, snapshot->locks, lines_per_list(full_screen));
-    output.print("{}", full_screen ? "" : "\n");
-    output.drain();
-    before = snapshot->counters;
-    before_at = now;
-    const bool last = options.batch && left <= 1;
-    if (last || is_asked_to_end(signals, signals_ready, keyboard && keyboard->present(), now + interval))
-      return output.finish();
-  }
+  const bool live = !options.batch && Screen::is_there();
+  View view;
+  view.order = order_of(options.sort);
+  view.filter = options.filter;
+  const std::error_code error = live
+                                    ? show_live(viewer, std::move(view), interval, output.has_colours())
+                                    : print_blocks(viewer, options.filter, interval, options.batch.value_or(0), output);
+  if (error) return fail(line.url, error);
+  return output.finish();
 }
 
 }    // namespace
 
 void add_top(CommandLine& line) {
-  auto [command, options] = add_command("top", "the live view: rates, longest held, most waited for; q ends it",
-                                        "keyrack top --interval 500ms", line, top);
+  auto [command, options] =
+      add_command("top", "the live view: rates, hottest keys, longest held, who waits, who died; q ends it",
+                  "keyrack top --interval 500ms --filter 'job/*'", line, top);
   command.add_duration("--interval", options->interval, "time between two pictures, else 1s");
-  command.add("--batch", options->batch, "so many pictures as plain text, then end").positive();
+  command
+      .add("--batch", options->batch,
+           "so many pictures as plain text, then end; without a terminal they go on until a signal")
+      .type_name("N")
+      .positive();
+  command.add("--filter", options->filter, "only keys that match; / changes it").type_name("GLOB");
+  command.add("--sort", options->sort, "which locks come first on the screen, else held; s changes it")
+      .one_of({"held", "hottest", "waiters", "key"});
 }
 
 }    // namespace keyrack::command
