@@ -22,7 +22,7 @@ Opened<Service> open(std::string_view rest, Opened<Service> (*open_service)(cons
   return open_service(*options);
 }
 
-[[maybe_unused]] const bool registered = (register_etcd_backend(), true);
+[[maybe_unused]] const bool kRegistered = (register_etcd_backend(), true);
 
 }    // namespace
 

@@ -192,7 +192,7 @@ Answer<seconds> Client::grant(LeaseId id, seconds ttl, steady_clock::time_point 
     // An answer was lost before: the number is ours alone.
     if (called.error().what.find("lease already exists") == std::string::npos) return called.error();
     const auto kept = keep_alive(id, until);
-    if (!kept) return kept;
+    if (!kept) return kept.error();
     granted = *kept;
   }
   if (granted.count() <= 0) return Trouble{.what = "a lease of no time"};

@@ -24,7 +24,7 @@ url::Setter text_to(std::string& target) {
 url::Setter span_to(nanoseconds& target, nanoseconds least, nanoseconds most) {
   return [&target, least, most](std::string_view value) -> std::string {
     std::optional<nanoseconds> span;
-    if (const std::string wrong = url::duration_to(span)(value); !wrong.empty()) return wrong;
+    if (std::string wrong = url::duration_to(span)(value); !wrong.empty()) return wrong;
     if (!span || *span < least || *span > most) return ": too short or too long";
     target = *span;
     return {};

@@ -21,7 +21,7 @@ struct Access {
   std::string ca, cert, key;    // files; empty: the system's authorities, no certificate of our own
   std::string user, password;
 
-  friend auto operator<=>(const Access&, const Access&) = default;
+  friend auto operator<=>(const Access&, const Access&) = default;    // NOLINT(modernize-use-nullptr): none is there
 };
 
 struct Options {

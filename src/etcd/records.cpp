@@ -155,7 +155,7 @@ Keys::Named Keys::named(const std::string& key) const {
 
 std::string Keys::owner_of_life(const std::string& key) const {
   if (!is_life(key)) return {};
-  const std::string before = key.substr(0, key.size() - kLife.size());
+  std::string before = key.substr(0, key.size() - kLife.size());
   if (is_name(key)) return before;
   return key.starts_with(prefix_ + "lock/") ? before + '\0' + "grant" : std::string();
 }
