@@ -1,6 +1,7 @@
 // Which backend answers a URL.
 #include <keyrack/backend.hpp>
 
+#include "query.hpp"
 #include "shm/backend.hpp"
 
 #include <map>
@@ -54,10 +55,10 @@ Opened<Service> open(std::string_view url, std::function<Opened<Service>(std::st
     const auto colon = url.find("://");
     const std::string protocol(url.substr(0, colon));
     if (colon == url.npos || protocol.empty()) {
-      return OpenError{Errc::bad_url, std::string(url) + " has no protocol (write shm://NAME)"};
+      return OpenError{Errc::bad_url, url::without_password(url) + " has no protocol (write shm://NAME)"};
     }
     const std::string_view rest = url.substr(colon + 3);
-    if (rest.empty()) return OpenError{Errc::bad_url, std::string(url) + " has nothing after ://"};
+    if (rest.empty()) return OpenError{Errc::bad_url, url::without_password(url) + " has nothing after ://"};
 
     const std::optional<Backend> backend = Registry::instance().find(protocol);
     if (!backend) {

@@ -21,6 +21,7 @@ const std::vector<ContenderFacts>& contenders() {
       {"SQLite, BEGIN IMMEDIATE + COMMIT", "leases, tokens, levels, sleep; one lock for each database"},
       {"SQLite, lock row in and out", "sleep, safety from crashes, unless one builds them"},
       {"Redis, SET NX + script", "sleep; needs a server; a dead holder's lock lasts until its time is out"},
+      {"keyrack on etcd", "speed; needs a cluster; a death is noticed after seconds"},
       {"PostgreSQL, advisory lock", "leases, tokens, levels; needs a server"},
   };
   return all;

@@ -16,6 +16,9 @@
 #ifdef HAVE_REDIS
 #include "rivals/redis.hpp"
 #endif
+#ifdef HAVE_ETCD
+#include "rivals/etcd.hpp"
+#endif
 #ifdef HAVE_POSTGRESQL
 #include "rivals/postgresql.hpp"
 #endif
@@ -31,6 +34,9 @@ using Rivals = Contenders<
 #endif
 #ifdef HAVE_REDIS
     RedisLock,
+#endif
+#ifdef HAVE_ETCD
+    KeyrackOnEtcd,
 #endif
 #ifdef HAVE_POSTGRESQL
     PostgresAdvisory,

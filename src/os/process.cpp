@@ -38,7 +38,9 @@ std::uint64_t inode_of(const char* path) {
 
 std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
-std::atomic<void*>* new_fork_cleared_page() {
+}    // namespace
+
+std::atomic<void*>* new_fork_cleared_pointer() {
   void* memory = ::mmap(nullptr, page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   if (::madvise(memory, page_bytes(), MADV_WIPEONFORK) != 0) {
@@ -48,8 +50,6 @@ std::atomic<void*>* new_fork_cleared_page() {
   }
   return new (memory) std::atomic<void*>(nullptr);
 }
-
-}    // namespace
 
 Identity identify() {
   Identity self;
@@ -91,7 +91,7 @@ std::optional<std::int64_t> clock_offset_ns() {
 }
 
 std::atomic<void*>& fork_cleared_pointer() {
-  static std::atomic<void*>* const page = new_fork_cleared_page();
+  static std::atomic<void*>* const page = new_fork_cleared_pointer();
   return *page;
 }
 

@@ -26,8 +26,11 @@ std::array<std::uint8_t, 16> boot_id();
 /// std::system_error.
 std::optional<std::int64_t> clock_offset_ns();
 
-/// A pointer that the kernel nulls in every forked child, and that is this process's own otherwise.
+/// A pointer that the kernel nulls in every forked child, and that is this process's own otherwise; never freed.
 /// Throws std::bad_alloc or std::system_error if its page cannot be had.
+std::atomic<void*>* new_fork_cleared_pointer();
+
+/// The keeper's.
 std::atomic<void*>& fork_cleared_pointer();
 
 }    // namespace keyrack::os

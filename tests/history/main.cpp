@@ -32,6 +32,9 @@ struct Options {
   std::uint32_t kills = 5;    // in ten windows
   std::uint32_t seed = std::random_device()();
   std::string format = "text";
+  std::string url;                         // of another backend; empty: a segment of our own
+  std::size_t window_calls = kLocksMax;    // of each thread
+  std::uint32_t age_ms = 2;
   Tampering tampering = Tampering::none;
 };
 
@@ -120,7 +123,7 @@ class Recording {
     for (std::size_t slot = 0; slot < options_.processes; ++slot) {
       if (const int status = workers_[slot]->join(); status != 0) return fmt::format("a process ended with {}", status);
     }
-    return tests::findings_of(segment_.name());
+    return options_.url.empty() ? tests::findings_of(segment_.name()) : std::string();
   }
 
   const Counts& counts() const { return checker_.counts(); }
@@ -131,8 +134,10 @@ class Recording {
 
  private:
   void start(std::size_t slot) {
-    const Worker worker{slot, options_.threads, ++last_process_, options_.seed, board_.window + 1};
-    const std::string url = segment_.url("slots=96&sessions=16");
+    const Worker worker{slot,           options_.threads,  ++last_process_,
+                        options_.seed,  board_.window + 1, options_.window_calls,
+                        options_.age_ms};
+    const std::string url = options_.url.empty() ? segment_.url("slots=96&sessions=16") : options_.url;
     workers_[slot] = std::make_unique<Child>([this, url, worker](Child::Link&) { work(board_, url, worker); });
     processes_[slot] = worker.process;
   }
@@ -252,6 +257,11 @@ int run(int argc, char** argv) {
   app.add_option("--threads", options.threads, "of each process")->check(CLI::Range(std::size_t{1}, kThreadsMax));
   app.add_option("--kills", options.kills, "in ten windows")->check(CLI::Range(0, 10));
   app.add_option("--seed", options.seed, "of the random calls; the interleaving is another each time");
+  app.add_option("--url", options.url, "where to call, with an option; without --kills 0 it must notice them at once");
+  app.add_option("--window", options.window_calls, "calls of a thread that are checked together")
+      ->check(CLI::Range(std::size_t{1}, kLocksMax));
+  app.add_option("--age", options.age_ms,
+                 "ms after which the names of one family count as released, unless kept alive");
   app.add_option("--format", options.format)->check(CLI::IsMember({"text", "json", "markdown"}));
   const std::map<std::string, Tampering> tamperings{{"token_again", Tampering::token_again},
                                                     {"renewal_new_token", Tampering::renewal_new_token},

@@ -17,15 +17,14 @@ using namespace reference;
 
 constexpr Instant kUs = 1000;
 constexpr std::size_t kHeldMax = 2;
-constexpr Instant kAge = 2000 * kUs;
 
 Instant now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 struct Services {
-  explicit Services(const std::string& url)
+  Services(const std::string& url, const std::string& age)
       : locks(open_lock_service(url).value()),
         names(open_name_manager(url).value()),
-        aging(open_name_manager(url + "&auto_release_after=2ms").value()) {}
+        aging(open_name_manager(url + "&auto_release_after=" + age).value()) {}
 
   std::unique_ptr<LockService> locks;
   std::unique_ptr<NameManager> names, aging;
@@ -43,7 +42,8 @@ class Load {
 
   /// Records a window; full, or nearly so, when this returns.
   void fill(Page& page) {
-    while (!page.locks.full() && page.names.count + kFamilies <= kNamesMax) {
+    while (!page.locks.full() && page.names.count + kFamilies <= kNamesMax &&
+           page.locks.count + page.names.count < worker_.window_calls) {
       if (one_in(10)) {
         call_names(page.names);
       } else {
@@ -116,7 +116,7 @@ class Load {
   void call_names(Log<NameRecord, kNamesMax>& log) {
     const std::uint32_t family = one_in(8) ? kAgingFamily : below(kAgingFamily);
     NamesCall call{.process = worker_.process, .bound = one_in(2), .number = below(24), .loan = ++loan_};
-    if (family == kAgingFamily) call.auto_release_after = kAge;
+    if (family == kAgingFamily) call.auto_release_after = Instant{worker_.age_ms} * 1000 * kUs;
     const auto roll = below(1000);
     if (held_[family].size() >= kHeldMax || (roll < 300 && !held_[family].empty())) {
       const auto& [loan, name] = *held_[family].begin();
@@ -195,7 +195,7 @@ bool await_window(const Board& board, std::uint32_t window) {
 }    // namespace
 
 void work(Board& board, const std::string& url, const Worker& worker) {
-  const Services services(url);
+  const Services services(url, std::to_string(worker.age_ms) + "ms");
   std::vector<std::thread> threads;
   for (std::size_t thread = 0; thread < worker.threads; ++thread) {
     threads.emplace_back([&, thread] {

@@ -13,6 +13,8 @@ struct Worker {
   reference::Process process = 0;    // never the same twice
   std::uint32_t seed = 0;
   std::uint32_t first_window = 1;
+  std::size_t window_calls = kLocksMax;    // of each thread, about
+  std::uint32_t age_ms = 2;                // after which names count as released, in the family where they do
 };
 
 /// Calls and records until the board says stop.

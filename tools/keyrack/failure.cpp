@@ -2,6 +2,7 @@
 #include "failure.hpp"
 
 #include "output.hpp"
+#include "query.hpp"
 
 #include <cstdio>
 #include <string>
@@ -35,7 +36,8 @@ std::string_view remedy_for(std::error_code code) {
 }
 
 int fail_with(std::string_view subject, std::error_code code, std::string_view message, std::string_view remedy) {
-  return complain(status_of(code), "{}: {}{}{}", subject, message, remedy.empty() ? "" : "; ", remedy);
+  return complain(status_of(code), "{}: {}{}{}", url::without_password(subject), message, remedy.empty() ? "" : "; ",
+                  remedy);
 }
 
 }    // namespace

@@ -2,6 +2,7 @@
 #include "services.hpp"
 
 #include "failure.hpp"
+#include "query.hpp"
 
 #include <utility>
 
@@ -28,7 +29,7 @@ std::unique_ptr<NameManager> open_names(const CommandLine& line, int& status) {
 std::optional<shm::Options> segment_of(const CommandLine& line, std::string_view command, int& status) {
   constexpr std::string_view kProtocol = "shm://";
   if (!line.url.starts_with(kProtocol)) {
-    status = complain(kUsage, "{} works on shm:// only, not on {}", command, line.url);
+    status = complain(kUsage, "{} works on shm:// only, not on {}", command, url::without_password(line.url));
     return std::nullopt;
   }
   auto options = shm::parse_options(std::string_view(line.url).substr(kProtocol.size()));

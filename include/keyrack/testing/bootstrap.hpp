@@ -12,6 +12,8 @@
 #include <string>
 #include <thread>
 
+#include <sys/types.h>
+
 namespace keyrack::testing {
 
 /// What a test wants its services opened with; unset: the backend's default, which is none.
@@ -36,6 +38,8 @@ struct ServiceTraits {
   std::size_t max_signature = 128, max_signee = 64;
   /// Locks held at once, or names in one family; the place has room for so many of either.
   std::size_t many = 2000;
+  /// What is done again and again is done so many times less often.
+  int slowness = 1;
 };
 
 /// Hooks behind the interface.
@@ -48,6 +52,9 @@ class ServiceDebug {
     const auto until = std::chrono::steady_clock::now() + span;
     while (std::chrono::steady_clock::now() < until) std::this_thread::sleep_until(until);
   }
+
+  /// Called when a process has died: returns when everybody may rely on that. For a backend that notices late.
+  virtual void await_death([[maybe_unused]] pid_t pid) {}
 
   /// Called after every test, when all services are closed: what is wrong inside the place, or nothing.
   virtual std::string audit() { return {}; }

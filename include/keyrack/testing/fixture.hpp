@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -50,6 +51,9 @@ class Conformance : public ::testing::TestWithParam<ServiceFactory> {
   /// Gives a thread that has just started to wait the time to fall asleep. No outcome depends on it.
   void settle() const { bootstrap_->debug().pass(std::chrono::milliseconds(30)); }
 
+  /// How often a test does what it usually does so many times.
+  int turns(int usual) const { return std::max(usual / traits_.slowness, 2); }
+
   template <class Done>
   bool eventually(Done done) const {
     return testing::eventually(*bootstrap_, done);
@@ -72,6 +76,18 @@ class WithProcesses : public Base {
   void SetUp() override {
     Base::SetUp();
     if (Base::bootstrap_ && !Base::traits_.processes) GTEST_SKIP() << "this backend does not tell processes apart";
+  }
+
+  /// Both return when the child is dead and the backend has noticed.
+  void kill(Child& child) const {
+    const pid_t pid = child.pid();
+    child.kill();
+    Base::bootstrap_->debug().await_death(pid);
+  }
+  void expect_end(Child& child) const {
+    const pid_t pid = child.pid();
+    EXPECT_EQ(child.join(), 0);
+    Base::bootstrap_->debug().await_death(pid);
   }
 };
 

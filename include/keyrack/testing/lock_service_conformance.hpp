@@ -955,7 +955,7 @@ TEST_P(LockServiceConformance, TheLastServiceClosedReleasesWhatIsBound) {
 TEST_P(LockServiceConformance, ManyServicesOpenedAndClosed) {
   const auto keeper = open_locks();
   ASSERT_EQ(outcome(keeper->lock({"job", "anna"}, kBound)), "ok");
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0, rounds = turns(200); round < rounds; ++round) {
     const auto locks = open_locks();
     ASSERT_EQ(outcome(locks->lock({"job", "ben"})), "forbidden");
     const auto names = open_names();
@@ -968,13 +968,14 @@ TEST_P(LockServiceConformance, ManyServicesOpenedAndClosed) {
 
 TEST_P(LockServiceConformance, ThreadsExcludeEachOther) {
   const auto locks = open_locks();
-  constexpr int kThreads = 4, kTurns = 300;
+  constexpr int kThreads = 4;
+  const int total = turns(300);
   int counter = 0;    // plain: the lock alone guards it
   std::uint64_t last_token = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&, signee = "thread " + std::to_string(i)] {
-      for (int turn = 0; turn < kTurns; ++turn) {
+      for (int turn = 0; turn < total; ++turn) {
         const auto grant = locks->lock_for({"job", signee}, traits_.patience, turn % 2 ? kBound : LockOptions{});
         ASSERT_EQ(outcome(grant), "ok");
         EXPECT_GT(grant->token, last_token);
@@ -987,19 +988,20 @@ TEST_P(LockServiceConformance, ThreadsExcludeEachOther) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(counter, kThreads * kTurns);
+  EXPECT_EQ(counter, kThreads * total);
 }
 
 TEST_P(LockServiceConformance, ThreadsOnManyKeys) {
   const auto locks = open_locks();
-  constexpr int kThreads = 4, kKeys = 16, kTurns = 2000;
+  constexpr int kThreads = 4, kKeys = 16;
+  const int total = turns(2000);
   std::array<std::atomic<int>, kKeys> holder{};
   std::atomic<int> grants{0};
   std::vector<std::thread> threads;
   for (int i = 1; i <= kThreads; ++i) {
     threads.emplace_back([&, i] {
       const std::string signee = "thread " + std::to_string(i);
-      for (int turn = 0; turn < kTurns; ++turn) {
+      for (int turn = 0; turn < total; ++turn) {
         const int n = (turn * 7 + i * 3) % kKeys;
         const std::string key = "key " + std::to_string(n);
         const auto grant = locks->lock({key, signee});
@@ -1017,7 +1019,7 @@ TEST_P(LockServiceConformance, ThreadsOnManyKeys) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_GT(grants, kTurns);
+  EXPECT_GT(grants, total);
 }
 
 // --- NamedMutex ---
@@ -1095,7 +1097,8 @@ TEST_P(NamedMutexConformance, RelockingByItsThread) {
 TEST_P(NamedMutexConformance, ThreadsExcludeEachOther) {
   const auto locks = open_locks();
   NamedMutex shared(*locks, "ledger");
-  constexpr int kThreads = 4, kTurns = 1000;
+  constexpr int kThreads = 4;
+  const int total = turns(1000);
   int counter = 0;    // plain: the mutex alone guards it
   std::uint64_t last_token = 0;
   std::vector<std::thread> threads;
@@ -1103,7 +1106,7 @@ TEST_P(NamedMutexConformance, ThreadsExcludeEachOther) {
     threads.emplace_back([&, i] {
       NamedMutex own(*locks, "ledger");
       NamedMutex& mutex = i % 2 ? own : shared;
-      for (int turn = 0; turn < kTurns; ++turn) {
+      for (int turn = 0; turn < total; ++turn) {
         const std::scoped_lock hold(mutex);
         EXPECT_GT(mutex.token(), last_token);
         last_token = mutex.token();
@@ -1114,7 +1117,7 @@ TEST_P(NamedMutexConformance, ThreadsExcludeEachOther) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(counter, kThreads * kTurns);
+  EXPECT_EQ(counter, kThreads * total);
 }
 
 TEST_P(NamedMutexConformance, AWaiterIsWoken) {
@@ -1215,7 +1218,7 @@ TEST_P(LockServiceProcessConformance, WithALeaseAnyProcessMayRenewAndUnlock) {
   const auto renewed = locks->lock({"job", "anna"});
   ASSERT_EQ(outcome(renewed), "renewed");
   EXPECT_FALSE(locks->check("job").value().expires_in);
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->confirm("job", renewed->token)), "ok");
   EXPECT_EQ(outcome(locks->lock({"job", "ben"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
@@ -1225,7 +1228,7 @@ TEST_P(LockServiceProcessConformance, ALeaseOutlivesItsProcess) {
   const auto locks = open_locks();
   Child killed = holder_of("killed", "anna", {});
   ASSERT_EQ(killed.hear(), "ok");
-  killed.kill();
+  kill(killed);
   Child ended = holder_of("ended", "anna", {.duration = kLong});
   ASSERT_EQ(ended.hear(), "ok");
   ended.tell("go");
@@ -1290,7 +1293,7 @@ TEST_P(LockServiceProcessConformance, ARenewalElsewhereCanBindALease) {
   EXPECT_EQ(locks->check("job").value().pid, child.pid());
   EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "forbidden");
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "transferred from anna");
 }
 
@@ -1309,10 +1312,10 @@ TEST_P(LockServiceProcessConformance, AnAbandonedLockIsLikeAStaleOne) {
     const std::uint64_t token = locks->check("job").value().token;
     EXPECT_EQ(outcome(locks->confirm("job", token)), "ok");
     if (killed) {
-      child.kill();
+      kill(child);
     } else {
       child.tell("go");
-      EXPECT_EQ(child.join(), 0);
+      expect_end(child);
     }
     const auto told = locks->check("job");
     ASSERT_EQ(outcome(told), "anna");
@@ -1332,7 +1335,7 @@ TEST_P(LockServiceProcessConformance, TheSameSigneeTakesOverFromItsDeadProcess) 
   Child child = holder_of("job", "anna");
   ASSERT_EQ(child.hear(), "ok");
   const std::uint64_t token = locks->check("job").value().token;
-  child.kill();
+  kill(child);
   const auto next = locks->lock({"job", "anna"}, kBound);
   ASSERT_EQ(outcome(next), "transferred from anna");
   EXPECT_GT(next->token, token);
@@ -1364,7 +1367,7 @@ TEST_P(LockServiceProcessConformance, AWaiterIsLetInWhenTheHolderIsKilled) {
     const std::uint64_t token = locks->check("job").value().token;
     auto waiter = wait_for(*locks, "job", "ben");
     settle();
-    child.kill();
+    kill(child);
     const auto got = waiter.get();
     ASSERT_EQ(outcome(got), "transferred from anna");
     EXPECT_GT(got->token, token);
@@ -1397,7 +1400,7 @@ TEST_P(LockServiceProcessConformance, AKilledWaiterIsInNobodysWay) {
   });
   ASSERT_EQ(child.hear(), "waiting");
   settle();
-  child.kill();
+  kill(child);
   auto waiter = wait_for(*locks, "job", "carl");
   settle();
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
@@ -1436,7 +1439,7 @@ TEST_P(LockServiceProcessConformance, AStoppedHolderStillHolds) {
   EXPECT_EQ(outcome(locks->lock_for({"job", "ben"}, soon())), "timed_out");
   EXPECT_EQ(outcome(locks->lock_for({"leased", "ben"}, traits_.patience)), "transferred from anna");
   child.resume();
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(locks->lock({"job", "ben"})), "transferred from anna");
 }
 
@@ -1462,7 +1465,7 @@ TEST_P(LockServiceProcessConformance, AForkedChildHoldsNothing) {
   EXPECT_EQ(outcome(locks->lock({"own", "ben"})), "forbidden");
   EXPECT_EQ(outcome(locks->unlock({"own", "carl"})), "forbidden");
   child.tell("go");
-  EXPECT_EQ(child.join(), 0);
+  expect_end(child);
   EXPECT_EQ(outcome(locks->lock({"own", "ben"})), "transferred from carl");
   EXPECT_EQ(outcome(locks->confirm("bound", bound->token)), "ok");
   EXPECT_EQ(outcome(locks->confirm("leased", leased->token)), "ok");
@@ -1492,7 +1495,7 @@ TEST_P(LockServiceProcessConformance, AForkedChildReleasesNothing) {
     parent.hear();
   });
   EXPECT_EQ(killed.hear(), "forbidden");
-  killed.kill();
+  kill(killed);
   EXPECT_EQ(outcome(locks->confirm("bound", bound->token)), "ok");
   EXPECT_EQ(outcome(locks->lock({"bound", "anna"}, kBound)), "renewed");
 }
@@ -1523,7 +1526,7 @@ TEST_P(LockServiceProcessConformance, TheSameSigneeElsewhereIsNoCycle) {
   EXPECT_EQ(outcome(locks->lock_for({"job", "anna"}, std::chrono::milliseconds(300), kBound)), "timed_out");
   auto waiter = wait_for(*locks, "job", "anna", 0, kBound);
   settle();
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(waiter.get()), "transferred from anna");
 }
 
@@ -1581,7 +1584,8 @@ TEST_P(LockServiceProcessConformance, ProcessesExcludeEachOther) {
     std::uint64_t last_token;
   };
   const SharedWitness<Guarded> guarded;
-  constexpr int kProcesses = 4, kTurns = 200;
+  constexpr int kProcesses = 4;
+  const int total = turns(200);
   std::vector<Child> children;
   for (int i = 0; i < kProcesses; ++i) {
     children.emplace_back([&, i](Child::Link& parent) {
@@ -1589,7 +1593,7 @@ TEST_P(LockServiceProcessConformance, ProcessesExcludeEachOther) {
       const std::string signee = "process " + std::to_string(i);
       NamedMutex mutex(*locks, "job");
       int bad = 0;
-      for (int turn = 0; turn < kTurns; ++turn) {
+      for (int turn = 0; turn < total; ++turn) {
         // Both ways to hold it exclude each other.
         std::uint64_t token = 0;
         if (turn % 2 == 0) {
@@ -1616,7 +1620,7 @@ TEST_P(LockServiceProcessConformance, ProcessesExcludeEachOther) {
     EXPECT_EQ(child.hear(2 * std::chrono::duration_cast<std::chrono::milliseconds>(traits_.patience)), "0 bad");
     EXPECT_EQ(child.join(), 0);
   }
-  EXPECT_EQ(guarded->counter, kProcesses * kTurns);
+  EXPECT_EQ(guarded->counter, kProcesses * total);
 }
 
 TEST_P(LockServiceProcessConformance, AMutexOfADeadHolderIsTakenOver) {
@@ -1641,7 +1645,7 @@ TEST_P(LockServiceProcessConformance, AMutexOfADeadHolderIsTakenOver) {
     return token;
   });
   settle();
-  child.kill();
+  kill(child);
   EXPECT_GT(waiter.get(), first + 1) << "the dead holder had a token of its own";
 }
 

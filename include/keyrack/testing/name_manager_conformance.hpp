@@ -491,30 +491,31 @@ TEST_P(NameManagerConformance, ManyNamesInAFamily) {
 
 TEST_P(NameManagerConformance, ThreadsGetDistinctNames) {
   const auto names = open_names();
-  constexpr std::size_t kThreads = 8, kEach = 50;
+  constexpr std::size_t kThreads = 8;
+  const auto each = static_cast<std::size_t>(turns(50));
   std::array<std::vector<std::string>, kThreads> got;
   std::vector<std::thread> threads;
   for (auto& mine : got) {
     threads.emplace_back([&] {
-      for (std::size_t i = 0; i < kEach; ++i) mine.push_back(outcome(names->acquire("stack")));
+      for (std::size_t i = 0; i < each; ++i) mine.push_back(outcome(names->acquire("stack")));
     });
   }
   for (std::thread& thread : threads) thread.join();
   std::set<std::string> distinct;
   for (const auto& mine : got) distinct.insert(mine.begin(), mine.end());
-  EXPECT_EQ(distinct.size(), kThreads * kEach);
-  for (std::size_t i = 0; i < kThreads * kEach; ++i) EXPECT_TRUE(distinct.contains(std::to_string(i))) << i;
+  EXPECT_EQ(distinct.size(), kThreads * each);
+  for (std::size_t i = 0; i < kThreads * each; ++i) EXPECT_TRUE(distinct.contains(std::to_string(i))) << i;
 }
 
 TEST_P(NameManagerConformance, ANameHasOneHolderAtATime) {
   const auto names = open_names();
   constexpr std::size_t kThreads = 6;
-  constexpr int kTurns = 300;
+  const int total = turns(300);
   std::array<std::atomic<std::size_t>, kThreads> holder{};    // by name: no more names than threads are ever needed
   std::vector<std::thread> threads;
   for (std::size_t me = 1; me <= kThreads; ++me) {
     threads.emplace_back([&, me] {
-      for (int turn = 0; turn < kTurns; ++turn) {
+      for (int turn = 0; turn < total; ++turn) {
         const bool holds = turn % 3 == 0;
         std::optional<HeldName> held;
         std::string name;
@@ -543,7 +544,7 @@ TEST_P(NameManagerConformance, ANameHasOneHolderAtATime) {
 TEST_P(NameManagerConformance, OneOfManyGetsACertainName) {
   const auto names = open_names();
   ASSERT_EQ(outcome(names->acquire("stack")), "0");
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0, rounds = turns(50); round < rounds; ++round) {
     ASSERT_EQ(outcome(names->release("stack", "0")), "ok");
     std::atomic<int> got{0}, in_use{0};
     std::vector<std::thread> threads;
@@ -572,7 +573,7 @@ TEST_P(NameManagerProcessConformance, AcquiredNamesOutliveTheirProcess) {
       parent.hear();
     });
     ASSERT_EQ(child.hear(), name);
-    child.kill();
+    kill(child);
     EXPECT_EQ(outcome(names->try_acquire("stack", name)), "in_use");
   }
   EXPECT_EQ(outcome(names->release("stack", "0")), "ok") << "anybody may give it back";
@@ -595,10 +596,10 @@ TEST_P(NameManagerProcessConformance, AHeldNameIsFreeAtOnceWhenItsProcessDies) {
     EXPECT_EQ(outcome(names->try_acquire("stack", "0")), "in_use");
     EXPECT_EQ(outcome(names->acquire("stack")), "2");
     if (killed) {
-      child.kill();
+      kill(child);
     } else {
       child.tell("go");
-      EXPECT_EQ(child.join(), 0);
+      expect_end(child);
     }
     EXPECT_TRUE(is_free(*names, "stack", "1"));
     EXPECT_EQ(outcome(names->acquire("stack")), "0");
@@ -727,20 +728,21 @@ TEST_P(NameManagerProcessConformance, AForkedChildKeepsItsOwnNamesAlive) {
   EXPECT_EQ(child.hear(), "ok");
   EXPECT_EQ(outcome(names->try_acquire("stack", "1")), "in_use");
   EXPECT_EQ(outcome(held->status()), "ok");
-  child.kill();
+  kill(child);
   EXPECT_EQ(outcome(names->try_acquire("stack", "1")), "ok");
 }
 
 TEST_P(NameManagerProcessConformance, ProcessesGetDistinctNames) {
   const auto names = open_names();
-  constexpr int kProcesses = 4, kEach = 50;
+  constexpr int kProcesses = 4;
+  const int each = turns(50);
   std::vector<Child> children;
   for (int i = 0; i < kProcesses; ++i) {
     children.emplace_back([&](Child::Link& parent) {
       const auto mine = open_names();
       parent.say("ready");
       parent.hear();
-      for (int turn = 0; turn < kEach; ++turn) parent.say(outcome(mine->acquire("stack")));
+      for (int turn = 0; turn < each; ++turn) parent.say(outcome(mine->acquire("stack")));
       parent.hear();
     });
   }
@@ -748,17 +750,17 @@ TEST_P(NameManagerProcessConformance, ProcessesGetDistinctNames) {
   for (const Child& child : children) child.tell("go");
   std::set<std::string> distinct;
   for (Child& child : children) {
-    for (int turn = 0; turn < kEach; ++turn) distinct.insert(child.hear());
-    child.kill();
+    for (int turn = 0; turn < each; ++turn) distinct.insert(child.hear());
+    kill(child);
   }
-  EXPECT_EQ(distinct.size(), static_cast<std::size_t>(kProcesses * kEach));
-  for (int i = 0; i < kProcesses * kEach; ++i) EXPECT_TRUE(distinct.contains(std::to_string(i))) << i;
-  EXPECT_EQ(outcome(names->acquire("stack")), std::to_string(kProcesses * kEach));
+  EXPECT_EQ(distinct.size(), static_cast<std::size_t>(kProcesses * each));
+  for (int i = 0; i < kProcesses * each; ++i) EXPECT_TRUE(distinct.contains(std::to_string(i))) << i;
+  EXPECT_EQ(outcome(names->acquire("stack")), std::to_string(kProcesses * each));
 }
 
 TEST_P(NameManagerProcessConformance, NamesOfManyKilledHoldersAreReused) {
   const auto names = open_names();
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0, rounds = turns(20); round < rounds; ++round) {
     Child child([&](Child::Link& parent) {
       const auto mine = open_names();
       std::vector<HeldName> held;
@@ -767,7 +769,7 @@ TEST_P(NameManagerProcessConformance, NamesOfManyKilledHoldersAreReused) {
       parent.hear();
     });
     ASSERT_EQ(child.hear(), "0..4") << "round " << round;
-    child.kill();
+    kill(child);
   }
   EXPECT_EQ(listed(*names), "stack/0- stack/1- stack/2- stack/3- stack/4-");
 }

@@ -28,6 +28,18 @@ void use(const std::string& segment) {
   expect(name.name() == "0" && !name.status(), "the first name of the family");
 }
 
+#ifdef EXPECT_ETCD
+constexpr bool kHasEtcd = true;
+#else
+constexpr bool kHasEtcd = false;
+#endif
+
+void use_etcd() {
+  auto opened = keyrack::open_lock_service("etcd://127.0.0.1:1/nowhere?timeout=50ms");
+  const bool known = opened.has_error() && opened.error().code == keyrack::Errc::backend_unavailable;
+  expect(known == kHasEtcd, kHasEtcd ? "etcd:// to be known" : "etcd:// not to be known");
+}
+
 }    // namespace
 
 int main() {
@@ -35,6 +47,7 @@ int main() {
   int status = EXIT_SUCCESS;
   try {
     use(segment);
+    use_etcd();
   } catch (const std::exception& e) {
     std::cerr << "stranger: " << e.what() << '\n';
     status = EXIT_FAILURE;

@@ -1,0 +1,205 @@
+#include "cluster.hpp"
+
+#include "etcd/client.hpp"
+#include "etcd/http.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace keyrack::tests {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// A port that was free a moment ago.
+int free_port() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool bound = ::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  ::close(socket);
+  if (!bound) throw std::system_error(errno, std::generic_category(), "a free port");
+  return ntohs(address.sin_port);
+}
+
+nlohmann::json answer_of(const etcd::Access& access, const std::string& endpoint, const std::string& path,
+                         const std::string& body, const std::string& authorization = "") {
+  etcd::Http http(access);
+  const auto answer = http.post(endpoint, path, body, authorization, steady_clock::now() + std::chrono::seconds(10));
+  if (answer.status != 200) return {};
+  return nlohmann::json::parse(answer.body, nullptr, false);
+}
+
+std::string text_in(const nlohmann::json& json, const char* name) {
+  return json.is_object() && json.contains(name) && json[name].is_string() ? json[name].get<std::string>() : "";
+}
+
+}    // namespace
+
+bool have_etcd() { return std::system("command -v etcd >/dev/null") == 0; }
+
+Cluster::Cluster(std::size_t members, Security security) : security_(security), members_(members) {
+  std::string folder = (std::filesystem::temp_directory_path() / "keyrack-etcd-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
+  folder_ = folder;
+  if (security_ == Security::certificates) make_certificates();
+  for (Member& member : members_) member = {.client_port = free_port(), .peer_port = free_port()};
+  for (std::size_t i = 0; i < members; ++i) start(i);
+  await_health();
+  new_ = false;
+}
+
+Cluster::~Cluster() {
+  for (std::size_t i = 0; i < size(); ++i) kill(i);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+std::string Cluster::endpoints() const {
+  std::string all;
+  for (std::size_t i = 0; i < size(); ++i) all += (i == 0 ? "" : ",") + endpoint(i);
+  return all;
+}
+
+etcd::Access Cluster::access() const {
+  etcd::Access access;
+  for (std::size_t i = 0; i < size(); ++i) access.endpoints.push_back(endpoint(i));
+  if (security_ == Security::none) return access;
+  access.tls = true;
+  access.ca = file("ca.pem");
+  access.cert = file("client.pem");
+  access.key = file("client.key");
+  return access;
+}
+
+std::string Cluster::ask(const std::string& path, const std::string& body, const std::string& authorization) const {
+  const auto answer = answer_of(access(), endpoint(0), path, body, authorization);
+  if (!answer.is_object()) throw std::runtime_error("etcd does not answer " + path);
+  return answer.dump();
+}
+
+std::size_t Cluster::leases() const {
+  const auto answer = nlohmann::json::parse(ask("/v3/lease/leases", "{}"));
+  return answer.contains("leases") ? answer["leases"].size() : 0;
+}
+
+/// An authority, one certificate that it signed for the members, one for who asks, and one of a stranger's.
+void Cluster::make_certificates() const {
+  const std::string script = "cd '" + folder_.string() +
+                             R"(' && exec >openssl.log 2>&1 || exit
+make() { openssl req -newkey rsa:2048 -nodes -days 2 -subj "/O=$1" -keyout "$1.key" "${@:2}"; }
+make ca -x509 -out ca.pem && make stranger -x509 -out stranger.pem || exit
+for name in member client; do
+  make $name -out $name.csr &&
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out $name.pem \
+    -extfile <(echo subjectAltName=IP:127.0.0.1; echo extendedKeyUsage=serverAuth,clientAuth) || exit
+done)";
+  const std::string path = file("certificates");
+  std::ofstream(path) << script << '\n';
+  if (std::system(("bash '" + path + "'").c_str()) != 0) throw std::runtime_error("openssl makes no certificates");
+}
+
+void Cluster::start(std::size_t number) {
+  Member& member = members_[number];
+  const auto url = [](int port) { return "http://127.0.0.1:" + std::to_string(port); };
+  const bool tls = security_ == Security::certificates;
+  const std::string client_url = (tls ? "https" : "http") + url(member.client_port).substr(4);
+  std::string all;
+  for (std::size_t i = 0; i < size(); ++i) {
+    all += (i == 0 ? "m" : ",m") + std::to_string(i) + "=" + url(members_[i].peer_port);
+  }
+  const std::string name = "m" + std::to_string(number);
+  // Short elections, so that etcd's least lease, which is made of them, is short, too.
+  std::vector<std::string> words{"etcd",
+                                 "--name",
+                                 name,
+                                 "--data-dir",
+                                 folder_ / name,
+                                 "--listen-client-urls",
+                                 client_url,
+                                 "--advertise-client-urls",
+                                 client_url,
+                                 "--listen-peer-urls",
+                                 url(member.peer_port),
+                                 "--initial-advertise-peer-urls",
+                                 url(member.peer_port),
+                                 "--initial-cluster",
+                                 all,
+                                 "--initial-cluster-state",
+                                 new_ ? "new" : "existing",
+                                 "--heartbeat-interval",
+                                 "50",
+                                 "--election-timeout",
+                                 "500",
+                                 "--logger",
+                                 "zap",
+                                 "--log-level",
+                                 "error"};
+  if (tls) {
+    words.insert(words.end(), {"--cert-file", file("member.pem"), "--key-file", file("member.key"), "--trusted-ca-file",
+                               file("ca.pem"), "--client-cert-auth"});
+  }
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const std::string log = folder_ / (name + ".log");
+  const pid_t parent = ::getpid();
+  member.pid = ::fork();
+  if (member.pid < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (member.pid > 0) return;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::dup2(file, STDOUT_FILENO);
+  ::dup2(file, STDERR_FILENO);
+  ::setenv("GOMAXPROCS", "2", 1);
+  ::execvp(argv[0], argv.data());
+  ::_exit(127);
+}
+
+void Cluster::kill(std::size_t number) {
+  const pid_t pid = std::exchange(members_[number].pid, -1);
+  if (pid < 0) return;
+  ::kill(pid, SIGKILL);
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void Cluster::stop(std::size_t number) const { ::kill(members_[number].pid, SIGSTOP); }
+void Cluster::resume(std::size_t number) const { ::kill(members_[number].pid, SIGCONT); }
+
+void Cluster::await_health() const {
+  etcd::Client client(access());
+  const auto until = steady_clock::now() + std::chrono::minutes(1);
+  const auto written = client.commit({.then = {etcd::put("health", "")}, .repeatable = true}, until);
+  if (!written) throw std::runtime_error("etcd does not start: " + written.error().what);
+}
+
+std::size_t Cluster::leader() const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    const auto status = answer_of(access(), endpoint(i), "/v3/maintenance/status", "{}");
+    if (!status.is_object() || !status.contains("header")) continue;
+    if (text_in(status, "leader") == text_in(status["header"], "member_id")) return i;
+  }
+  return size();
+}
+
+}    // namespace keyrack::tests

@@ -1,0 +1,115 @@
+// The command by an etcd:// URL: what makes sense there works, the rest is refused by name.
+#include "cluster.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <sys/wait.h>
+
+namespace keyrack {
+namespace {
+
+struct Ended {
+  int status = -1;
+  std::string said;    // on both outputs
+};
+
+class EtcdCommand : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { cluster_ = new tests::Cluster; }
+  static void TearDownTestSuite() { delete cluster_; }
+
+  void SetUp() override {
+    const std::string url = "etcd://" + cluster_->endpoint(0) + "/command?session_ttl=2s&timeout=20s";
+    ::setenv("KEYRACK_URL", url.c_str(), 1);
+  }
+
+  /// A line of the shell in which `keyrack` is the command.
+  static Ended shell(const std::string& line) {
+    const std::string whole = "keyrack() { " KEYRACK_COMMAND " \"$@\"; }; { " + line + "; } 2>&1";
+    FILE* pipe = ::popen(whole.c_str(), "r");
+    Ended ended;
+    std::array<char, 4096> part;
+    while (std::fgets(part.data(), part.size(), pipe) != nullptr) ended.said += part.data();
+    const int status = ::pclose(pipe);
+    ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return ended;
+  }
+
+  static void expect(const std::string& line, int status, const std::string& begin) {
+    const Ended ended = shell(line);
+    EXPECT_EQ(ended.status, status) << line << ": " << ended.said;
+    EXPECT_EQ(ended.said.substr(0, begin.size()), begin) << line;
+  }
+
+  static inline tests::Cluster* cluster_ = nullptr;
+};
+
+TEST_F(EtcdCommand, LocksAndNames) {
+  expect("keyrack lock job --signee anna --level 3", 0, "ok token=");
+  expect("keyrack lock job --signee ben", 1, "keyrack: job is held by anna (pid ");
+  expect("keyrack lock job --signee ben --wait 10ms", 1, "keyrack: job: timed out: held by anna (pid ");
+  expect("keyrack check job", 0, "signee=anna level=3 token=");
+  expect("keyrack unlock job --signee anna", 0, "ok");
+  expect("keyrack check job", 1, "keyrack: job: no such lock");
+  expect("keyrack acquire worker", 0, "0\n");
+  expect("keyrack try-acquire worker 0", 1, "keyrack: worker/0: somebody has that name");
+  expect("keyrack keep-alive worker 0 && keyrack release worker 0", 0, "");
+  expect("keyrack hold worker -- sh -c 'echo $KEYRACK_NAME'", 0, "0\n");
+  expect("keyrack list | cut -c 1-24", 0, "FAMILY  NAME  STATE");
+  expect("keyrack reset", 0, "");
+}
+
+TEST_F(EtcdCommand, RunHoldsWhileItsCommandRuns) {
+  expect("keyrack run nightly -- sh -c 'keyrack() { " KEYRACK_COMMAND
+         " \"$@\"; }; keyrack run --no-wait nightly -- true; echo $?'",
+         0, "keyrack: nightly is held by run-");
+  expect("keyrack run --no-wait nightly -- echo done", 0, "done");
+}
+
+TEST_F(EtcdCommand, RunIsTakenOverWhenItIsKilled) {
+  // By its own name, so that $! is its process.
+  expect(KEYRACK_COMMAND
+         " run killed -- sleep 600 >/dev/null & victim=$!;"
+         " until keyrack check killed >/dev/null 2>&1; do sleep 0.1; done; kill -9 $victim;"
+         " wait $victim 2>/dev/null; keyrack run --wait 60s killed -- echo mine",
+         0, "mine");
+}
+
+TEST_F(EtcdCommand, WhatLooksIntoSegmentsIsRefusedByName) {
+  for (const std::string command : {"dump", "waits", "watch job", "top", "stats", "verify", "repair", "create", "rm"}) {
+    const std::string name = command.substr(0, command.find(' '));
+    expect("keyrack " + command, 2, "keyrack: " + name + " works on shm:// only, not on etcd://");
+  }
+}
+
+TEST_F(EtcdCommand, BackendsDescribesIt) {
+  const Ended ended = shell("keyrack backends");
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_NE(ended.said.find("etcd: an etcd cluster"), std::string::npos) << ended.said;
+  EXPECT_NE(ended.said.find("session_ttl"), std::string::npos);
+}
+
+TEST_F(EtcdCommand, NoPasswordIsShown) {
+  for (const std::string url : {"etcd://127.0.0.1:1/x?timeout=100ms&user=u&password=secret",
+                                "etcd://127.0.0.1:1/x?user=u&password=secret%", "etcd:127.0.0.1:1/x?password=secret",
+                                "etcd://u:secret@127.0.0.1:1/x", "etcd2://u:secret@127.0.0.1:1/x?password=secret"}) {
+    for (const std::string command : {"check job", "list", "reset", "dump", "verify", "run --no-wait job -- true"}) {
+      const Ended ended = shell("keyrack --url '" + url + "' " + command);
+      EXPECT_GE(ended.status, 2) << ended.said;
+      EXPECT_EQ(ended.said.find("secret"), std::string::npos) << ended.said;
+    }
+  }
+}
+
+TEST_F(EtcdCommand, ErrorsNameTheEndpoint) {
+  expect("keyrack --url 'etcd://127.0.0.1:1/x?timeout=100ms' check job", 3,
+         "keyrack: etcd://127.0.0.1:1/x?timeout=100ms: the backend is unavailable: 127.0.0.1:1: ");
+}
+
+}    // namespace
+}    // namespace keyrack

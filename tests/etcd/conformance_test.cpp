@@ -1,0 +1,95 @@
+// The conformance suite on etcd://, on a cluster of one member.
+#include "cluster.hpp"
+
+#include "etcd/client.hpp"
+#include "etcd/records.hpp"
+
+#include <keyrack/etcd.hpp>
+#include <keyrack/testing/conformance.hpp>
+
+#include <memory>
+#include <set>
+#include <string>
+
+namespace keyrack::testing {
+namespace {
+
+/// All tests of a run share it, each at a prefix of its own.
+tests::Cluster& cluster() {
+  static tests::Cluster cluster;
+  return cluster;
+}
+
+class EtcdPlace final : public ServiceBootstrap {
+ public:
+  Opened<LockService> open_lock_service(const ServiceOptions& options) override {
+    return keyrack::open_lock_service(url(options));
+  }
+  Opened<NameManager> open_name_manager(const ServiceOptions& options) override {
+    return keyrack::open_name_manager(url(options));
+  }
+
+  ServiceTraits traits() const override {
+    return {
+        .granularity = std::chrono::milliseconds(50), .leeway = std::chrono::seconds(2), .many = 100, .slowness = 10};
+  }
+
+  ServiceDebug& debug() override { return debug_; }
+
+ private:
+  class Debug final : public ServiceDebug {
+   public:
+    explicit Debug(const std::string& prefix) : prefix_(prefix) {}
+
+    void await_death(pid_t pid) override {
+      while (lives(pid)) pass(std::chrono::milliseconds(50));
+    }
+
+   private:
+    static etcd::Access access() {
+      etcd::Access access;
+      access.endpoints = {cluster().endpoint(0)};
+      return access;
+    }
+
+    /// Has anything of a process a life, still?
+    bool lives(pid_t pid) const {
+      const auto found = client_.commit({.then = {etcd::read(etcd::Range::prefix(prefix_))}},
+                                        std::chrono::steady_clock::now() + std::chrono::seconds(10));
+      std::set<std::string> lives;
+      for (const auto& kv : found.value().read.at(0)) {
+        if (etcd::Keys::is_life(kv.key)) lives.insert(keys_.owner_of_life(kv.key));
+      }
+      const std::string mark = " pid=" + std::to_string(pid) + " ";
+      for (const auto& kv : found.value().read.at(0)) {
+        if (lives.contains(kv.key) && kv.value.find(mark) != kv.value.npos) return true;
+      }
+      return false;
+    }
+
+    const std::string prefix_;
+    const etcd::Keys keys_{prefix_};
+    mutable etcd::Client client_{access()};
+  };
+
+  std::string url(const ServiceOptions& options) const {
+    std::string url =
+        "etcd://" + cluster().endpoint(0) + "/" + prefix_ + "?session_ttl=2s&clock_error=20ms&timeout=10s";
+    const auto add = [&](const char* option, const std::optional<std::chrono::nanoseconds>& value) {
+      if (value) url += std::string("&") + option + "=" + std::to_string(value->count()) + "ns";
+    };
+    add("duration", options.duration);
+    add("time_to_live", options.time_to_live);
+    add("auto_release_after", options.auto_release_after);
+    return url;
+  }
+
+  const std::string prefix_ = "conformance/" + std::to_string(etcd::random_number());
+  Debug debug_{prefix_ + "/"};
+};
+
+}    // namespace
+
+KEYRACK_INSTANTIATE_CONFORMANCE(Etcd, ServiceFactory{"OneMember", [] { return std::make_unique<EtcdPlace>(); }});
+
+}    // namespace keyrack::testing

@@ -1,0 +1,382 @@
+// An endpoint that is down, slow, silent, or answers half or garbage; and answers that get lost after etcd has done
+// what it was asked to.
+#include "cluster.hpp"
+#include "proxy.hpp"
+
+#include "etcd/records.hpp"
+
+#include <keyrack/etcd.hpp>
+#include <keyrack/testing/outcome.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace keyrack {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+using testing::outcome;
+using tests::Proxy;
+using Fault = tests::Proxy::Fault;
+
+constexpr LockOptions kBound{.lifetime = Lifetime::process};
+
+tests::Cluster& cluster() {
+  static tests::Cluster cluster;
+  return cluster;
+}
+
+int port_of(const std::string& endpoint) { return std::stoi(endpoint.substr(endpoint.find(':') + 1)); }
+
+class EtcdFaults : public ::testing::Test {
+ protected:
+  std::string url(const std::string& endpoints, const std::string& options = "timeout=20s") const {
+    return "etcd://" + endpoints + "/" + prefix_ + "?session_ttl=2s&clock_error=20ms&" + options;
+  }
+  std::unique_ptr<LockService> locks(const std::string& endpoints) const {
+    return open_lock_service(url(endpoints)).value();
+  }
+  std::unique_ptr<NameManager> names(const std::string& endpoints) const {
+    return open_name_manager(url(endpoints)).value();
+  }
+
+  /// In the end: the machine may be busy.
+  template <class Open>
+  static auto opened(Open open) {
+    auto service = open();
+    for (int i = 0; i < 100 && !service; ++i) service = open();
+    return std::move(service).value();
+  }
+
+  const std::string prefix_ = "faults/" + std::to_string(etcd::random_number());
+  Proxy proxy_{port_of(cluster().endpoint(0))};
+};
+
+/// Each fault that loses an answer.
+class EtcdLostAnswer : public EtcdFaults, public ::testing::WithParamInterface<Fault> {
+ protected:
+  template <class Call>
+  std::string spoiled(Call&& call) {
+    proxy_.spoil(GetParam());
+    const std::string came_to = outcome(call());
+    proxy_.spare();
+    return came_to;
+  }
+};
+
+TEST_P(EtcdLostAnswer, OfALockServiceIsReadBack) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  std::uint64_t token = 0;
+  EXPECT_EQ(spoiled([&] {
+              const auto grant = locks->lock({"job", "anna"});
+              if (grant) token = grant->token;
+              return grant;
+            }),
+            "ok");
+  EXPECT_EQ(witness->check("job").value().token, token) << "it was made once, and told as it was made";
+  EXPECT_EQ(spoiled([&] { return locks->lock({"job", "anna"}); }), "renewed");
+  EXPECT_EQ(witness->check("job").value().token, token);
+  EXPECT_EQ(spoiled([&] { return locks->lock({"job", "ben", 1}); }), "transferred from anna");
+  EXPECT_EQ(spoiled([&] { return locks->lock({"job", "anna"}); }), "forbidden");
+  EXPECT_EQ(spoiled([&] { return locks->check("job"); }), "ben");
+  EXPECT_EQ(spoiled([&] { return locks->confirm("job", token); }), "lost");
+  EXPECT_EQ(spoiled([&] { return locks->unlock({"job", "ben"}); }), "ok") << "the reading of it";
+  EXPECT_EQ(outcome(witness->check("job")), "not_found");
+
+  ASSERT_EQ(outcome(witness->lock({"job", "carl"})), "ok");
+  EXPECT_EQ(spoiled([&] { return locks->lock_for({"job", "dora"}, 100ms); }), "timed_out");
+  EXPECT_EQ(outcome(witness->unlock({"job", "carl"})), "ok");
+  EXPECT_EQ(spoiled([&] { return locks->lock_for({"job", "dora"}, 10s, kBound); }), "ok");
+  EXPECT_EQ(spoiled([&] { return locks->lock({"bound", "dora"}, kBound); }), "ok");
+  EXPECT_EQ(outcome(witness->lock({"bound", "anna"})), "forbidden");
+}
+
+TEST_P(EtcdLostAnswer, OfAnUnlockIsReadBack) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  // The second answer is that of the transaction.
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  std::thread late([&] { proxy_.spoil(GetParam(), 2); });
+  late.join();
+  EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
+  proxy_.spare();
+  EXPECT_EQ(outcome(witness->check("job")), "not_found");
+}
+
+TEST_P(EtcdLostAnswer, OfANameManagerIsReadBack) {
+  const auto names = this->names(proxy_.endpoint());
+  const auto witness = this->names(cluster().endpoint(0));
+  for (int answers = 1; answers <= 2; ++answers) {    // that of the reading, and both
+    proxy_.spoil(GetParam(), answers);
+    EXPECT_EQ(outcome(names->acquire("stack")), "0");
+    proxy_.spoil(GetParam(), answers);
+    EXPECT_EQ(outcome(names->acquire("stack")), "1");
+    proxy_.spoil(GetParam(), answers);
+    EXPECT_EQ(outcome(names->release("stack", "0")), "ok");
+    proxy_.spoil(GetParam(), answers);
+    EXPECT_EQ(outcome(names->try_acquire("stack", "0")), "ok");
+    proxy_.spare();
+    EXPECT_EQ(outcome(witness->list()), "2 names") << "each was made once";
+    proxy_.spoil(GetParam(), answers);
+    EXPECT_EQ(outcome(names->reset()), "ok");
+    proxy_.spare();
+    EXPECT_EQ(outcome(witness->list()), "0 names");
+  }
+}
+
+std::string name_of(Fault fault) {
+  return fault == Fault::cut        ? "Cut"
+         : fault == Fault::truncate ? "Truncated"
+         : fault == Fault::corrupt  ? "Corrupt"
+                                    : "Garbage";
+}
+INSTANTIATE_TEST_SUITE_P(Faults, EtcdLostAnswer,
+                         ::testing::Values(Fault::cut, Fault::truncate, Fault::corrupt, Fault::garbage),
+                         [](const auto& tested) { return name_of(tested.param); });
+
+TEST_F(EtcdFaults, WhatComesLateDoesNotHappen) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  proxy_.spoil(Fault::late);
+  EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  EXPECT_EQ(outcome(witness->unlock({"job", "anna"})), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(witness->check("job")), "not_found");
+
+  const auto names = this->names(proxy_.endpoint());
+  proxy_.spoil(Fault::late, 1, 1);    // after the reading
+  EXPECT_EQ(outcome(names->acquire("stack")), "0");
+  EXPECT_EQ(outcome(names->reset()), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(names->list()), "0 names");
+}
+
+TEST_F(EtcdFaults, APlaceInTheQueueThatComesLateHoldsNobodyUp) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  proxy_.spoil(Fault::late, 1, 1);    // after the first try
+  std::string came_to;
+  std::thread waiter([&] { came_to = outcome(locks->lock_for({"job", "ben"}, 60s)); });
+  const auto give_up = steady_clock::now() + 60s;
+  while (proxy_.left() > 0 && steady_clock::now() < give_up) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(outcome(witness->unlock({"job", "anna"})), "ok");
+  waiter.join();
+  ASSERT_EQ(came_to, "ok");
+  ASSERT_EQ(outcome(locks->unlock({"job", "ben"})), "ok");
+  EXPECT_EQ(proxy_.deliver(), 1u);
+  EXPECT_EQ(outcome(witness->lock_for({"job", "carl"}, 60s)), "ok");
+}
+
+TEST_F(EtcdFaults, WhatCannotBeToldIsNotGuessed) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  // Ben has it, is not told, and has lost it twice when it is read back.
+  proxy_.when_lost([&] {
+    EXPECT_EQ(outcome(witness->lock({"job", "carl", 2})), "transferred from ben");
+    EXPECT_EQ(outcome(witness->lock({"job", "dora", 3})), "transferred from carl");
+  });
+  proxy_.spoil(Fault::cut, 1, 1);
+  EXPECT_EQ(outcome(locks->lock({"job", "ben", 1})), "backend_unavailable");
+}
+
+TEST_F(EtcdFaults, NoCallTakesLongerThanItsTimeout) {
+  const auto service = opened([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
+  const auto names = opened([&] { return open_name_manager(url(proxy_.endpoint(), "timeout=500ms")); });
+  for (const Fault fault : {Fault::silent, Fault::cut, Fault::corrupt}) {
+    proxy_.spoil(fault, Proxy::kAlways);
+    const auto expect_unavailable = [&](auto&& call) {
+      const auto asked_at = steady_clock::now();
+      EXPECT_EQ(outcome(call()), "backend_unavailable");
+      EXPECT_LT(steady_clock::now() - asked_at, 5s) << "ten times as much as it may, for a machine that is busy";
+    };
+    expect_unavailable([&] { return service->lock({"job", "anna"}); });
+    expect_unavailable([&] { return service->lock_for({"job", "anna"}, 1h); });
+    expect_unavailable([&] { return service->unlock({"job", "anna"}); });
+    expect_unavailable([&] { return service->check("job"); });
+    expect_unavailable([&] { return service->confirm("job", 1); });
+    expect_unavailable([&] { return names->acquire("stack"); });
+    expect_unavailable([&] { return names->hold("stack"); });
+    expect_unavailable([&] { return names->list(); });
+    expect_unavailable([&] { return names->reset(); });
+    expect_unavailable([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
+  }
+  proxy_.spare();
+}
+
+TEST_F(EtcdFaults, EachServiceHasATimeoutOfItsOwn) {
+  const auto patient = locks(proxy_.endpoint());
+  const auto hasty = opened([&] { return open_lock_service(url(proxy_.endpoint(), "timeout=500ms")); });
+  proxy_.spoil(Fault::silent, Proxy::kAlways);
+  const auto asked_at = steady_clock::now();
+  EXPECT_EQ(outcome(hasty->check("job")), "backend_unavailable");
+  EXPECT_LT(steady_clock::now() - asked_at, 15s) << "the other one's is 20s";
+  proxy_.spare();
+}
+
+TEST_F(EtcdFaults, AnotherEndpointAnswers) {
+  // The first is silent, the second is down.
+  const auto service =
+      open_lock_service(url(proxy_.endpoint() + ",127.0.0.1:1," + cluster().endpoint(0), "timeout=4s")).value();
+  proxy_.spoil(Fault::silent, Proxy::kAlways);
+  EXPECT_EQ(outcome(service->lock({"job", "anna"})), "ok");
+  EXPECT_EQ(outcome(service->check("job")), "anna");
+}
+
+TEST_F(EtcdFaults, ErrorsNameTheEndpoint) {
+  const auto opened = open_lock_service("etcd://127.0.0.1:1/nowhere?timeout=100ms");
+  ASSERT_EQ(outcome(opened), "backend_unavailable");
+  EXPECT_NE(opened.error().message().find("127.0.0.1:1"), std::string::npos) << opened.error().message();
+}
+
+TEST_F(EtcdFaults, AWaitGoesOnWhenItsWatchIsCut) {
+  const auto holder = locks(cluster().endpoint(0));
+  const auto waiting = locks(proxy_.endpoint());
+  ASSERT_EQ(outcome(holder->lock({"job", "anna"})), "ok");
+  std::string came_to;
+  std::thread waiter([&] { came_to = outcome(waiting->lock_for({"job", "ben"}, 60s)); });
+  for (int i = 0; i < 5; ++i) {
+    std::this_thread::sleep_for(50ms);
+    proxy_.spoil(Fault::cut, 1);
+  }
+  proxy_.spare();
+  EXPECT_EQ(outcome(holder->unlock({"job", "anna"})), "ok");
+  waiter.join();
+  EXPECT_EQ(came_to, "ok");
+}
+
+TEST_F(EtcdFaults, AHeldNameIsLostWhenEtcdIsOutOfReach) {
+  const auto names = this->names(proxy_.endpoint());
+  auto held = names->hold("stack").value();
+  proxy_.spoil(Fault::cut, Proxy::kAlways);
+  const auto give_up = steady_clock::now() + 60s;
+  while (outcome(held.status()) == "backend_unavailable" && steady_clock::now() < give_up) {
+  }
+  EXPECT_EQ(outcome(held.status()), "lost");
+  proxy_.spare();
+  EXPECT_EQ(outcome(held.status()), "lost") << "once lost, for ever";
+  // etcd has heard of us all the time.
+  EXPECT_EQ(outcome(held.release()), "lost");
+  EXPECT_EQ(outcome(names->try_acquire("stack", held.name())), "ok") << "and is not left with it";
+}
+
+/// Until another has got what its holder cannot ask for any more.
+template <class Call>
+std::string taken(Call&& call) {
+  const auto give_up = steady_clock::now() + 60s;
+  std::string came_to;
+  do {
+    came_to = outcome(call());
+  } while ((came_to == "forbidden" || came_to == "in_use") && steady_clock::now() < give_up);
+  return came_to;
+}
+
+TEST_F(EtcdFaults, AHeldNameIsLostBeforeAnotherHasIt) {
+  // By the end of the session, and by its age.
+  for (const std::string options : {"session_ttl=2s", "session_ttl=40s&auto_release_after=1s"}) {
+    const std::string rest = "/" + prefix_ + "?clock_error=20ms&timeout=20s&" + options;
+    const auto names = open_name_manager("etcd://" + proxy_.endpoint() + rest).value();
+    const auto others = open_name_manager("etcd://" + cluster().endpoint(0) + rest).value();
+    const auto held = opened([&] { return names->hold("stack"); });
+    proxy_.spoil(Fault::apart, Proxy::kAlways);
+    EXPECT_EQ(taken([&] { return others->try_acquire("stack", held.name()); }), "ok");
+    EXPECT_EQ(outcome(held.status()), "lost");
+    proxy_.spare();
+  }
+}
+
+TEST_F(EtcdFaults, ABoundLockIsLostBeforeAnotherHasIt) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto others = this->locks(cluster().endpoint(0));
+  const std::uint64_t token = locks->lock({"job", "anna"}, kBound).value().token;
+  proxy_.spoil(Fault::apart, Proxy::kAlways);
+  EXPECT_EQ(taken([&] { return others->lock({"job", "ben"}); }), "transferred from anna");
+  EXPECT_EQ(outcome(locks->confirm("job", token)), "lost");
+  proxy_.spare();
+}
+
+TEST_F(EtcdFaults, LeasesEndWithWhatHungOnThem) {
+  const std::size_t before = cluster().leases();
+  constexpr LockOptions kGone{.time_to_live = 1h};
+  {
+    const auto locks = this->locks(cluster().endpoint(0));
+    EXPECT_EQ(outcome(locks->lock({"job", "anna"}, kGone)), "ok");
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_EQ(outcome(locks->lock({"job", "anna"}, kGone)), "renewed");
+      EXPECT_EQ(outcome(locks->lock({"job", "ben"}, kGone)), "forbidden");
+    }
+    EXPECT_EQ(outcome(locks->lock_for({"job", "ben"}, 10ms, kGone)), "timed_out");
+    EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
+  }
+  EXPECT_LE(cluster().leases(), before);
+}
+
+TEST_F(EtcdFaults, ALeaseEndsLaterForOthersByHowFarClocksMayBeApart) {
+  const auto locks = open_lock_service("etcd://" + cluster().endpoint(0) + "/" + prefix_ + "?clock_error=3s").value();
+  const auto asked_at = steady_clock::now();
+  const auto granted = locks->lock({"job", "anna"}, {.duration = 200ms}).value();
+  while (outcome(locks->confirm("job", granted.token)) == "ok") std::this_thread::sleep_for(10ms);
+  EXPECT_GE(steady_clock::now() - asked_at, 200ms);
+  EXPECT_EQ(outcome(locks->confirm("job", granted.token)), "lost");
+  if (const auto told = locks->check("job"); steady_clock::now() - asked_at < 3s) {
+    EXPECT_EQ(told.value().expires_in, 0ns) << "believed no longer, and not to be taken either";
+  }
+  EXPECT_EQ(taken([&] { return locks->lock({"job", "ben"}); }), "transferred from anna");
+  EXPECT_GE(steady_clock::now() - asked_at, 3200ms);
+}
+
+TEST_F(EtcdFaults, ExclusionHoldsThroughFaultsByChance) {
+  constexpr int kThreads = 3, kTurns = 15;
+  const auto direct = locks(cluster().endpoint(0));
+  const auto spoiled = locks(proxy_.endpoint());
+  std::atomic<bool> over{false};
+  std::thread spoiler([&] {
+    std::mt19937 random(7);
+    while (!over) {
+      constexpr std::array kFaults{Fault::cut, Fault::truncate, Fault::corrupt, Fault::garbage};
+      proxy_.spoil(kFaults[random() % kFaults.size()], 1, static_cast<int>(random() % 10));
+      while (!over && proxy_.left() > 0) std::this_thread::sleep_for(1ms);    // as many on a slow machine
+    }
+  });
+  std::atomic<int> inside{0}, grants{0};
+  std::uint64_t last_token = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      LockService& service = i == 0 ? *direct : *spoiled;
+      const std::string signee = "thread " + std::to_string(i);
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const auto grant = service.lock_for({"job", signee}, 60s);
+        // Renewed, too: by a call before whose answer was lost for good.
+        if (!grant) {
+          EXPECT_EQ(outcome(grant), "backend_unavailable");
+        } else {
+          EXPECT_EQ(++inside, 1);
+          EXPECT_GE(grant->token, last_token);
+          last_token = grant->token;
+          ++grants;
+          --inside;
+        }
+        while (outcome(service.unlock({"job", signee})) == "backend_unavailable") {
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  over = true;
+  spoiler.join();
+  EXPECT_GT(grants, kTurns);
+}
+
+}    // namespace
+}    // namespace keyrack

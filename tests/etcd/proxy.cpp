@@ -1,0 +1,185 @@
+#include "proxy.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace keyrack::tests {
+namespace {
+
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+bool send_all(int socket, const std::string& bytes) {
+  for (std::size_t sent = 0; sent < bytes.size();) {
+    const ssize_t some = ::send(socket, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (some <= 0) return false;
+    sent += static_cast<std::size_t>(some);
+  }
+  return true;
+}
+
+std::string receive(int socket) {
+  std::string bytes(1 << 20, '\0');
+  const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), 0);
+  bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return bytes;
+}
+
+/// Whole requests have a length, and come one at a time.
+bool is_whole(const std::string& request) {
+  constexpr std::string_view kLength = "Content-Length: ", kEnd = "\r\n\r\n";
+  const auto end = request.find(kEnd), length = request.find(kLength);
+  return end != request.npos && length < end &&
+         request.size() >= end + kEnd.size() + std::stoul(request.substr(length + kLength.size()));
+}
+
+}    // namespace
+
+Proxy::Proxy(int member_port) : member_port_(member_port) {
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof address;
+  if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_, 64) != 0 ||
+      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0 || ::pipe(wake_) != 0) {
+    throw std::system_error(errno, std::generic_category(), "a proxy");
+  }
+  port_ = ntohs(address.sin_port);
+  thread_ = std::thread([this] { loop(); });
+}
+
+Proxy::~Proxy() {
+  ::close(wake_[1]);
+  thread_.join();
+  for (const Pair& pair : pairs_) {
+    ::close(pair.client);
+    ::close(pair.member);
+  }
+  ::close(wake_[0]);
+  ::close(listener_);
+}
+
+int Proxy::connect_to_member() const {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = loopback(member_port_);
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return socket;
+  ::close(socket);
+  return -1;
+}
+
+void Proxy::loop() {
+  for (;;) {
+    std::vector<pollfd> polled{{wake_[0], POLLIN, 0}, {listener_, POLLIN, 0}};
+    for (const Pair& pair : pairs_) {
+      polled.push_back({pair.client, POLLIN, 0});
+      polled.push_back({pair.member, POLLIN, 0});
+    }
+    if (::poll(polled.data(), polled.size(), -1) < 0) continue;
+    if (polled[0].revents != 0) return;
+    std::size_t at = 2;
+    for (auto pair = pairs_.begin(); pair != pairs_.end(); at += 2) {
+      bool open = polled[at].revents == 0 || forward_request(*pair);
+      if (open && polled[at + 1].revents != 0) open = forward_answer(*pair);
+      if (open) {
+        ++pair;
+        continue;
+      }
+      ::close(pair->client);
+      ::close(pair->member);
+      pair = pairs_.erase(pair);
+    }
+    if (polled[1].revents == 0) continue;
+    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int member = connect_to_member();
+    if (client >= 0 && member >= 0) {
+      pairs_.push_back({client, member});
+    } else {
+      ::close(client);
+      ::close(member);
+    }
+  }
+}
+
+bool Proxy::is_spoiled() {
+  if (left_ <= 0) return false;
+  if (spared_ > 0) {
+    --spared_;
+    return false;
+  }
+  --left_;
+  return true;
+}
+
+bool Proxy::forward_request(Pair& pair) {
+  const std::string part = receive(pair.client);
+  if (part.empty() || (fault_ == Fault::apart && is_spoiled())) return false;
+  if (pair.request.empty() && (fault_ != Fault::late || !part.starts_with("POST /v3/kv/txn ") || !is_spoiled())) {
+    return send_all(pair.member, part);
+  }
+  pair.request += part;
+  if (!is_whole(pair.request)) return true;
+  const std::lock_guard guard(mutex_);
+  late_.push_back(pair.request);
+  return false;
+}
+
+std::size_t Proxy::deliver() {
+  const std::lock_guard guard(mutex_);
+  for (const std::string& request : late_) {
+    const int member = connect_to_member();
+    if (!send_all(member, request) || receive(member).empty()) throw std::runtime_error("a late request had no answer");
+    ::close(member);
+  }
+  const std::size_t count = late_.size();
+  late_.clear();
+  return count;
+}
+
+bool Proxy::forward_answer(Pair& pair) {
+  std::string answer = receive(pair.member);
+  if (answer.empty()) return false;
+  if (pair.mute) return true;
+  if (fault_ == Fault::apart || fault_ == Fault::late || !is_spoiled()) return send_all(pair.client, answer);
+  if (when_lost_) std::exchange(when_lost_, nullptr)();
+  const std::size_t body = std::min(answer.find("\r\n\r\n"), answer.size());
+  switch (fault_) {
+    case Fault::none:
+    case Fault::apart:
+    case Fault::late:
+      break;
+    case Fault::cut:
+      return false;
+    case Fault::truncate:
+      (void)send_all(pair.client, answer.substr(0, body + (answer.size() - body) / 2));
+      return false;
+    case Fault::corrupt:
+      for (std::size_t i = body + 4; i < answer.size(); i += 7) answer[i] = static_cast<char>(answer[i] ^ 0x15);
+      break;
+    case Fault::garbage:
+      answer = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"header\": 7}";
+      break;
+    case Fault::slow:
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      break;
+    case Fault::silent:
+      pair.mute = true;
+      return true;
+  }
+  return send_all(pair.client, answer);
+}
+
+}    // namespace keyrack::tests

@@ -1,0 +1,75 @@
+// Stands between a client and one etcd member, and spoils answers.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace keyrack::tests {
+
+class Proxy {
+ public:
+  enum class Fault {
+    none,
+    cut,         // the answer is lost: etcd has done what it was asked to
+    truncate,    // half of the answer comes
+    corrupt,     // all of it comes, and some of it is not what it was
+    garbage,     // something else comes in its place
+    slow,        // it comes after a second
+    silent,      // nothing comes, and nobody hangs up
+    apart,       // nothing passes: etcd hears nothing
+    late,        // of transactions: the request itself is kept back until deliver(), and its sender cut off
+  };
+
+  explicit Proxy(int member_port);
+  ~Proxy();
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  /// What happens to the next `count` answers, after `spared` that come as they are; earlier orders are forgotten.
+  void spoil(Fault fault, int count = 1, int spared = 0) {
+    left_ = 0;
+    fault_ = fault;
+    spared_ = spared;
+    left_ = count;
+  }
+  static constexpr int kAlways = 1 << 30;
+  void spare() { left_ = 0; }
+  int left() const { return left_; }
+
+  /// Called once, when the next answer is lost, before anybody learns of it. Set it while nothing is under way.
+  void when_lost(std::function<void()> call) { when_lost_ = std::move(call); }
+
+  /// Sends the requests that are late; they have been answered when this returns. How many there were.
+  std::size_t deliver();
+
+ private:
+  struct Pair {
+    int client = -1, member = -1;
+    bool mute = false;
+    std::string request = {};    // that is kept back
+  };
+  void loop();
+  bool forward_request(Pair&);
+  bool is_spoiled();
+  bool forward_answer(Pair&);    // false: the connection is over
+  int connect_to_member() const;
+
+  const int member_port_;
+  int listener_ = -1, port_ = 0;
+  int wake_[2] = {-1, -1};
+  std::atomic<Fault> fault_{Fault::none};
+  std::atomic<int> left_{0}, spared_{0};
+  std::function<void()> when_lost_;
+  std::mutex mutex_;    // guards late_
+  std::list<std::string> late_;
+  std::list<Pair> pairs_;
+  std::thread thread_;
+};
+
+}    // namespace keyrack::tests
