@@ -364,11 +364,28 @@ constexpr const char* kOfASession =
 constexpr const char* kOfAWaiter =
     "no grant rests on it, but some may be let in late, or out of turn; it goes when its process ends";
 
+/// Tells of a walk that meets something again, after at most three times as many steps as there are things (Brent).
+class CircleCheck {
+ public:
+  bool is_again(std::uint64_t thing) {
+    if (thing == known_) return true;
+    if (++steps_ == next_) {
+      known_ = thing;
+      next_ *= 2;
+    }
+    return false;
+  }
+
+ private:
+  std::uint64_t known_ = ~std::uint64_t{0}, steps_ = 0, next_ = 1;
+};
+
 /// Checks what must hold at every instant. What is read in two steps is reported only if it is still so after another
 /// look, since others go on working.
 class Verification {
  public:
-  explicit Verification(const Table& table) : table_(table), met_(table.geometry().slots) {}
+  explicit Verification(const Table& table)
+      : table_(table), met_(table.geometry().slots), steps_left_(std::uint64_t{100} * table.geometry().slots) {}
 
   std::vector<Finding> run() {
     walk_chains();
@@ -412,13 +429,13 @@ class Verification {
 
   std::string walk_chain(std::uint32_t number, std::vector<Member>& members) {
     members.clear();
+    CircleCheck circle;
     Link link{table_.bucket(number).link.load(std::memory_order_acquire)};
     if (link.marked()) return "its link is marked";
     while (!link.at_end()) {
       const RecordIndex index = link.record();
       if (index >= table_.geometry().slots)
         return "a link points to record " + std::to_string(index) + ", out of range";
-      if (members.size() > table_.geometry().slots) return "its chain runs in a circle";
       const table::Record& record = table_.record(index);
       const Link next{record.next.load(std::memory_order_acquire)};
       const Hit hit = table::read_record(table_, index);
@@ -428,6 +445,7 @@ class Verification {
         return record_name(index) + " belongs into another chain";
       }
       const std::uint64_t life = hit.head.token() + 1;
+      if (circle.is_again(index) || members.size() > table_.geometry().slots) return "its chain runs in a circle";
       if (met_[index] == life && hit.still()) return record_name(index) + " is in another chain, too";
       members.push_back({index, life});
       link = next;
@@ -437,11 +455,11 @@ class Verification {
 
   void check_record(RecordIndex index) {
     std::string wrong;
-    for (int tries = 0; tries < 3; ++tries) {
+    for (int times = 0, tries = 0; times < 3 && tries < 1000; ++times, ++tries) {
       const Hit hit = table::read_record(table_, index);
       wrong = fault_of(hit);
       if (wrong.empty()) return;
-      if (!hit.still()) tries = 0;
+      if (!hit.still()) times = 0;
     }
     report(record_name(index), wrong, kOfARecord, key_of(index));
   }
@@ -475,18 +493,21 @@ class Verification {
 
   /// Reading only: find() would take dead records out of the chain.
   bool is_found(const table::Key& key, const Hit& wanted) {
-    for (int tries = 0; tries < 1000; ++tries) {
+    if (met_[wanted.index] == wanted.head.token() + 1) return true;
+    for (int tries = 0; tries < 1000 && steps_left_ > 0; ++tries) {
       Link link{table_.bucket(key.tag.hash()).link.load(std::memory_order_acquire)};
       const Link head = link;
-      for (std::uint32_t steps = 0; !link.at_end() && steps <= table_.geometry().slots; ++steps) {
+      CircleCheck circle;
+      for (; !link.at_end() && steps_left_ > 0; --steps_left_) {
         if (link.record() == wanted.index || link.record() >= table_.geometry().slots) break;
+        if (circle.is_again(link.record())) break;
         link = Link{table_.record(link.record()).next.load(std::memory_order_acquire)};
       }
       if (!link.at_end() && link.record() == wanted.index) return true;
       if (!wanted.still()) return true;    // it has moved on
       if (head == Link{table_.bucket(key.tag.hash()).link.load(std::memory_order_acquire)} && tries > 10) return false;
     }
-    return true;    // too busy to tell
+    return true;    // too busy to tell, or too many are lost: the others were reported
   }
 
   void check_session(std::uint32_t slot) {
@@ -514,6 +535,7 @@ class Verification {
 
   const Table table_;
   std::vector<std::uint64_t> met_;    // in a chain, in which life; 0: in none
+  std::uint64_t steps_left_;          // to look for what was met in none
   std::vector<Finding> findings_;
 };
 

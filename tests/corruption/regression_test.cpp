@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -60,6 +61,35 @@ TEST_F(RegressionTest, ATimeOfCreationThatMakesNoSense) {
     EXPECT_EQ(outcome(try_locks()), "corrupt_segment");
     EXPECT_EQ(outcome(locks->confirm("job", grant->token)), "ok") << "the attached go by what it was";
   }
+}
+
+/// Of so many that looking at each until it must be a circle, or for each that was cut off, would take hours.
+TEST_F(RegressionTest, TheCheckOfManyCirclesEnds) {
+  constexpr std::uint32_t kSlots = 200'000;
+  const auto locks = open_locks("slots=" + std::to_string(kSlots) + "&sessions=4&max_signature=16&max_signee=16");
+  for (std::uint32_t i = 0; i < kSlots; ++i) ASSERT_TRUE(locks->lock({std::to_string(i), "anna"}, kBound));
+  const table::Layout layout{{.slots = kSlots, .sessions = 4, .max_signature = 16, .max_signee = 16}};
+  const int fd = ::open(segment_.path().c_str(), O_RDWR | O_CLOEXEC);
+  void* memory = ::mmap(nullptr, layout.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::close(fd);
+  ASSERT_NE(memory, MAP_FAILED);
+  const table::Table table(static_cast<std::byte*>(memory), layout);
+  std::size_t circles = 0;
+  for (std::uint32_t i = 0; i < layout.buckets; ++i) {
+    const table::Link first{table.bucket(i).link.load()};
+    if (first.at_end()) continue;
+    table::Word& next = table.record(first.record()).next;
+    next = table::Link{next.load()}.pointing_as(first).bits;
+    ++circles;
+  }
+  ::munmap(memory, layout.bytes);
+  const auto findings = open_inspector(segment_.name()).value()->verify();
+  const auto named = [&](std::string_view what) {
+    return static_cast<std::size_t>(
+        std::count_if(findings.begin(), findings.end(), [&](const Finding& finding) { return finding.what == what; }));
+  };
+  EXPECT_EQ(named("its chain runs in a circle"), circles);
+  EXPECT_EQ(named("its key is not found in its chain"), kSlots - circles);
 }
 
 TEST_F(RegressionTest, MoreNamesThanThereIsRoomFor) {
