@@ -28,6 +28,7 @@ void add_cases_of_a_round() {
   add_room_cases();
   add_name_cases();
   add_counting_cases();
+  add_etcd_cases();
   add_scale_cases();
 }
 

@@ -71,6 +71,7 @@ void add_two_process_cases();
 void add_waiting_cases();
 void add_scale_cases();
 void add_counting_cases();
+void add_etcd_cases();
 void add_growth_cases();
 
 }    // namespace keyrack::bench

@@ -23,6 +23,11 @@ Row amount(const std::string& title, const Measure& value, double limit, const s
   return {title, Form::amount, value, {}, Row::at_most, limit, unit, scale};
 }
 
+/// Without a target.
+Row only_told(const std::string& title, const std::string& value, const std::string& unit, double scale) {
+  return {title, Form::amount, {value}, {}, Row::none, 0, unit, scale};
+}
+
 /// One case has both times.
 Row counting(const std::string& title, const std::string& name, double limit) {
   return {title, Form::time_ratio, {name}, {name, "uncounted_ns"}, Row::at_most, limit};
@@ -91,7 +96,10 @@ const std::vector<Row>& rows() {
       amount("dump of 1,000,000 records", {"dump"}, 0.5, "s", s),
       amount("… by how much others fall meanwhile", {"dump", "others_fall_percent"}, 5, "%", 1),
       amount("attach to a segment of 1,000,000 records", {"attach"}, 200, "µs", us),
-      {"… after the death of another process", Form::amount, {"attach, after a death"}, {}, Row::none, 0, "µs", us},
+      only_told("… after the death of another process", "attach, after a death", "µs", us),
+      only_told("on `etcd://`, one member on this host: keyed lock + unlock", "pair/keyrack on etcd", "ms", ms),
+      only_told("… confirm", "confirm/keyrack on etcd", "ms", ms),
+      only_told("… names: acquire + release, 10 held", "names/keyrack on etcd", "ms", ms),
       amount("memory per record", {"memory", "bytes_per_record"}, 512, "bytes", 1),
   };
   return all;

@@ -54,8 +54,8 @@ class EtcdServer {
 class KeyrackOnEtcd {
  public:
   static constexpr std::string_view kName = "keyrack on etcd";
-  // Whoever dies is noticed after seconds.
-  static constexpr bool kSurvivesDeath = false, kSleeps = true;
+  // Whoever dies is noticed after seconds; and a process that sleeps may be at any of the requests of a wait.
+  static constexpr bool kSurvivesDeath = false, kSleeps = false;
   static bool installed() { return !EtcdServer::program().empty(); }
 
   explicit KeyrackOnEtcd(std::size_t keys)

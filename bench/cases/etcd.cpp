@@ -1,0 +1,43 @@
+// What moving to etcd costs, call by call. Lock and unlock are among the contenders.
+#include "harness/suite.hpp"
+#include "rivals/rivals.hpp"
+
+#include <keyrack/name_manager.hpp>
+
+namespace keyrack::bench {
+
+#ifdef HAVE_ETCD
+
+namespace {
+
+void confirm(benchmark::State& state) {
+  const auto locks = expect(open_lock_service(EtcdServer::running().url()), "opening a lock service");
+  const auto granted = locks->lock({.signature = "confirm", .signee = kSignee}, {.lifetime = Lifetime::process});
+  require(granted.has_value(), "lock() was refused");
+  for (auto _ : state) require(locks->confirm("confirm", granted->token).has_value(), "confirm() failed");
+}
+
+void acquire_release(benchmark::State& state) {
+  const auto names = expect(open_name_manager(EtcdServer::running().url()), "opening a name manager");
+  for (int i = 0; i < 10; ++i) (void)expect(names->acquire("workers"), "acquire()");
+  for (auto _ : state) {
+    const auto name = names->acquire("workers");
+    require(name.has_value() && names->release("workers", *name).has_value(), "acquire() or release() failed");
+  }
+}
+
+}    // namespace
+
+void add_etcd_cases() {
+  if (!installed<KeyrackOnEtcd>()) return;
+  add("confirm/keyrack on etcd", confirm)->UseRealTime();
+  add("names/keyrack on etcd", [](benchmark::State& state) { acquire_release(state); })->UseRealTime();
+}
+
+#else
+
+void add_etcd_cases() {}
+
+#endif
+
+}    // namespace keyrack::bench
