@@ -120,6 +120,7 @@ int main(int argc, char** argv) {
   }
   int status = 0;
   ::waitpid(worker, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotAllowed) return kNotAllowed;
   if (status != 0)
     std::printf("ends with %#x; --seed %llu repeats it\n", static_cast<unsigned>(status),
                 static_cast<unsigned long long>(options.seed));

@@ -8,6 +8,9 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
+/// The exit status of one that cannot run here; ctest knows it.
+constexpr int kNotAllowed = 77;
+
 inline void require(bool holds, const char* what) {
   if (holds) return;
   std::fprintf(stderr, "does not hold: %s\n", what);
