@@ -80,6 +80,11 @@ std::string text_in(const nlohmann::json& json, const char* name) {
 
 bool have_etcd() { return std::system("command -v etcd >/dev/null") == 0; }
 
+Cluster& shared_cluster() {
+  static Cluster cluster;
+  return cluster;
+}
+
 Cluster::Cluster(std::size_t members, Security security, Peers peers) : security_(security), members_(members) {
   std::string folder = (std::filesystem::temp_directory_path() / "keyrack-etcd-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");

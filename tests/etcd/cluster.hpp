@@ -78,4 +78,7 @@ class Cluster {
   bool new_ = true;
 };
 
+/// Of one member, for all tests of a program. Started on first use.
+Cluster& shared_cluster();
+
 }    // namespace keyrack::tests
