@@ -14,6 +14,13 @@ inline Instant wall_clock() {
   return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+/// An instant of the wall clock, as it stands now, on the host's monotonic one.
+inline std::chrono::steady_clock::time_point as_steady(Instant when) {
+  using std::chrono::steady_clock;
+  if (when == kNever) return steady_clock::time_point::max();
+  return steady_clock::now() + nanoseconds(when - wall_clock());
+}
+
 /// The host's clock, which never jumps, and goes on while the host is suspended.
 inline nanoseconds since_boot() {
   timespec now{};

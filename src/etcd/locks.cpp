@@ -134,7 +134,7 @@ Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, 
           .status = status,
           .previous_signee = status == LockStatus::transferred ? seen.record.signee : "",
           .token = status == LockStatus::renewed ? record.token : static_cast<std::uint64_t>(answer->revision)};
-      place.granted(ask.signature, response.token, session);
+      place.granted(ask.signature, response.token, session, std::min(record.stale_at, record.gone_at));
       end_lease_of(place.client(), seen.kv, until);
       return Attempt{.granted = std::move(response)};
     }

@@ -170,12 +170,8 @@ class EtcdGrip final : public HeldName::Grip {
 
   /// Until when nobody else can have it, as far as can be told without asking.
   steady_clock::time_point believed_until() const {
-    const auto end = good_until(session_);
-    if (!auto_release_after_) return end;
-    const Clock clock{clock_error_};
-    return std::min(end,
-                    steady_clock::now() +
-                        nanoseconds(Clock{clock_error_, known_->updated_at}.after(auto_release_after_) - clock.now));
+    const Instant end = Clock{clock_error_, known_->updated_at}.after(auto_release_after_);    // never, where none ages
+    return std::min(good_until(session_), as_steady(end));
   }
 
   std::error_code look(Place& place) const {

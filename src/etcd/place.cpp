@@ -72,10 +72,11 @@ Answer<std::shared_ptr<Session>> Place::session(steady_clock::time_point until) 
   return session_;
 }
 
-void Place::granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>& session) {
+void Place::granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>& session,
+                    Instant end) {
   if (!session) return released(signature);
   const std::lock_guard guard(bound_mutex_);
-  bound_.insert_or_assign(std::string(signature), Bound{token, session});
+  bound_.insert_or_assign(std::string(signature), Bound{token, session, end});
 }
 
 void Place::released(std::string_view signature) {
@@ -87,7 +88,7 @@ std::optional<steady_clock::time_point> Place::believed_until(std::string_view s
   const std::lock_guard guard(bound_mutex_);
   const auto found = bound_.find(signature);
   if (found == bound_.end() || found->second.token != token) return {};
-  return good_until(found->second.session);
+  return std::min(good_until(found->second.session), as_steady(found->second.end));
 }
 
 Place::~Place() {

@@ -33,8 +33,8 @@ class Place {
   /// A session that is not lost, as far as is known. Errors: the client's.
   Answer<std::shared_ptr<Session>> session(steady_clock::time_point until);
 
-  /// What this process has been granted lately, and on which session; none: it is not bound to one.
-  void granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>&);
+  /// What this process has been granted lately, on which session, and until when; none: it is not bound to one.
+  void granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>&, Instant end);
   void released(std::string_view signature);
   /// Until when nobody else can have that grant, as far as can be told without asking; empty: it is none we know of.
   std::optional<steady_clock::time_point> believed_until(std::string_view signature, std::uint64_t token);
@@ -63,6 +63,7 @@ class Place {
   struct Bound {
     std::uint64_t token;
     std::weak_ptr<Session> session;
+    Instant end;
   };
   std::mutex bound_mutex_;    // guards bound_
   std::map<std::string, Bound, std::less<>> bound_;

@@ -9,8 +9,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <system_error>
 
@@ -48,6 +50,28 @@ nlohmann::json answer_of(const etcd::Access& access, const std::string& endpoint
   return nlohmann::json::parse(answer.body, nullptr, false);
 }
 
+/// The inode of the socket on loopback that is bound to that port; empty: there is none any more.
+std::string inode_of(int port) {
+  std::ifstream table("/proc/net/tcp");
+  std::array<char, 16> local;
+  std::snprintf(local.data(), local.size(), "0100007F:%04X", port);
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream fields(line);
+    std::array<std::string, 10> field;
+    for (std::string& each : field) fields >> each;
+    if (field[1] == local.data()) return field[9];
+  }
+  return {};
+}
+
+bool has_socket(pid_t pid, const std::string& inode) {
+  std::error_code gone;
+  for (const auto& file : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone)) {
+    if (std::filesystem::read_symlink(file, gone) == "socket:[" + inode + "]") return true;
+  }
+  return false;
+}
+
 std::string text_in(const nlohmann::json& json, const char* name) {
   return json.is_object() && json.contains(name) && json[name].is_string() ? json[name].get<std::string>() : "";
 }
@@ -56,12 +80,22 @@ std::string text_in(const nlohmann::json& json, const char* name) {
 
 bool have_etcd() { return std::system("command -v etcd >/dev/null") == 0; }
 
-Cluster::Cluster(std::size_t members, Security security) : security_(security), members_(members) {
+Cluster& shared_cluster() {
+  static Cluster cluster;
+  return cluster;
+}
+
+Cluster::Cluster(std::size_t members, Security security, Peers peers) : security_(security), members_(members) {
   std::string folder = (std::filesystem::temp_directory_path() / "keyrack-etcd-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
   folder_ = folder;
   if (security_ == Security::certificates) make_certificates();
-  for (Member& member : members_) member = {.client_port = free_port(), .peer_port = free_port()};
+  for (Member& member : members_) {
+    member.client_port = free_port();
+    member.peer_port = free_port();
+    if (peers == Peers::direct) continue;
+    member.peer_proxy = std::make_unique<Proxy>(member.peer_port, [this](int port) { return whose(port); });
+  }
   for (std::size_t i = 0; i < members; ++i) start(i);
   await_health();
   new_ = false;
@@ -69,8 +103,32 @@ Cluster::Cluster(std::size_t members, Security security) : security_(security), 
 
 Cluster::~Cluster() {
   for (std::size_t i = 0; i < size(); ++i) kill(i);
+  for (Member& member : members_) member.peer_proxy.reset();    // their threads look at all members
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
+}
+
+int Cluster::advertised_port(std::size_t member) const {
+  return members_[member].peer_proxy ? members_[member].peer_proxy->port() : members_[member].peer_port;
+}
+
+/// The member whose connection that is; 31: nobody's any more.
+unsigned Cluster::whose(int port) const {
+  const std::string inode = inode_of(port);
+  for (unsigned i = 0; i < size() && !inode.empty(); ++i) {
+    if (has_socket(members_[i].pid, inode)) return i;
+  }
+  return 31;
+}
+
+void Cluster::cut_off(std::size_t member) {
+  for (std::size_t i = 0; i < size(); ++i) {
+    members_[i].peer_proxy->swallow(i == member ? ~0u : 1u << member | 1u << 31);
+  }
+}
+
+void Cluster::join_all() {
+  for (const Member& member : members_) member.peer_proxy->swallow(0);
 }
 
 std::string Cluster::endpoints() const {
@@ -124,7 +182,7 @@ void Cluster::start(std::size_t number) {
   const std::string client_url = (tls ? "https" : "http") + url(member.client_port).substr(4);
   std::string all;
   for (std::size_t i = 0; i < size(); ++i) {
-    all += (i == 0 ? "m" : ",m") + std::to_string(i) + "=" + url(members_[i].peer_port);
+    all += (i == 0 ? "m" : ",m") + std::to_string(i) + "=" + url(advertised_port(i));
   }
   const std::string name = "m" + std::to_string(number);
   // Short elections, so that etcd's least lease, which is made of them, is short, too.
@@ -140,7 +198,7 @@ void Cluster::start(std::size_t number) {
                                  "--listen-peer-urls",
                                  url(member.peer_port),
                                  "--initial-advertise-peer-urls",
-                                 url(member.peer_port),
+                                 url(advertised_port(number)),
                                  "--initial-cluster",
                                  all,
                                  "--initial-cluster-state",
@@ -176,7 +234,7 @@ void Cluster::start(std::size_t number) {
 }
 
 void Cluster::kill(std::size_t number) {
-  const pid_t pid = std::exchange(members_[number].pid, -1);
+  const pid_t pid = members_[number].pid.exchange(-1);
   if (pid < 0) return;
   ::kill(pid, SIGKILL);
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {

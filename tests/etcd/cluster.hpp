@@ -1,10 +1,14 @@
 // A real etcd for a test: one or more members on loopback, in a throw-away folder.
 #pragma once
 
+#include "proxy.hpp"
+
 #include "etcd/options.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,8 +23,10 @@ class Cluster {
  public:
   enum class Security { none, certificates };    // of the members, and of whoever asks them
 
+  enum class Peers { direct, proxied };    // how members reach each other
+
   /// All members run when this returns. They die with this process, however it ends. Throws std::runtime_error.
-  explicit Cluster(std::size_t members = 1, Security = Security::none);
+  explicit Cluster(std::size_t members = 1, Security = Security::none, Peers = Peers::direct);
   ~Cluster();
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
@@ -43,6 +49,11 @@ class Cluster {
   void stop(std::size_t member) const;
   void resume(std::size_t member) const;
 
+  /// Where peers are proxied: no other member hears of that one, nor it of them, until all are joined again. Whoever
+  /// asks them can do so.
+  void cut_off(std::size_t member);
+  void join_all();
+
   /// Returns when a write goes through again. Throws std::runtime_error when none does.
   void await_health() const;
 
@@ -52,8 +63,12 @@ class Cluster {
  private:
   struct Member {
     int client_port = 0, peer_port = 0;
-    pid_t pid = -1;
+    std::atomic<pid_t> pid{-1};
+    std::unique_ptr<Proxy> peer_proxy = {};    // what others know as its port
   };
+
+  int advertised_port(std::size_t member) const;
+  unsigned whose(int port) const;
 
   void make_certificates() const;
 
@@ -62,5 +77,8 @@ class Cluster {
   std::vector<Member> members_;
   bool new_ = true;
 };
+
+/// Of one member, for all tests of a program. Started on first use.
+Cluster& shared_cluster();
 
 }    // namespace keyrack::tests

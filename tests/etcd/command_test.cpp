@@ -20,11 +20,8 @@ struct Ended {
 
 class EtcdCommand : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { cluster_ = new tests::Cluster; }
-  static void TearDownTestSuite() { delete cluster_; }
-
   void SetUp() override {
-    const std::string url = "etcd://" + cluster_->endpoint(0) + "/command?session_ttl=2s&timeout=20s";
+    const std::string url = "etcd://" + tests::shared_cluster().endpoint(0) + "/command?session_ttl=2s&timeout=20s";
     ::setenv("KEYRACK_URL", url.c_str(), 1);
   }
 
@@ -45,8 +42,6 @@ class EtcdCommand : public ::testing::Test {
     EXPECT_EQ(ended.status, status) << line << ": " << ended.said;
     EXPECT_EQ(ended.said.substr(0, begin.size()), begin) << line;
   }
-
-  static inline tests::Cluster* cluster_ = nullptr;
 };
 
 TEST_F(EtcdCommand, LocksAndNames) {

@@ -14,12 +14,9 @@
 namespace keyrack::testing {
 namespace {
 
-/// All tests of a run share it, each at a prefix of its own.
-tests::Cluster& cluster() {
-  static tests::Cluster cluster;
-  return cluster;
-}
+using tests::shared_cluster;
 
+/// Each test has a prefix of its own.
 class EtcdPlace final : public ServiceBootstrap {
  public:
   Opened<LockService> open_lock_service(const ServiceOptions& options) override {
@@ -31,7 +28,7 @@ class EtcdPlace final : public ServiceBootstrap {
 
   ServiceTraits traits() const override {
     return {
-        .granularity = std::chrono::milliseconds(50), .leeway = std::chrono::seconds(2), .many = 100, .slowness = 10};
+        .granularity = std::chrono::milliseconds(50), .leeway = std::chrono::seconds(2), .many = 100, .slowness = 20};
   }
 
   ServiceDebug& debug() override { return debug_; }
@@ -48,7 +45,7 @@ class EtcdPlace final : public ServiceBootstrap {
    private:
     static etcd::Access access() {
       etcd::Access access;
-      access.endpoints = {cluster().endpoint(0)};
+      access.endpoints = {shared_cluster().endpoint(0)};
       return access;
     }
 
@@ -74,7 +71,7 @@ class EtcdPlace final : public ServiceBootstrap {
 
   std::string url(const ServiceOptions& options) const {
     std::string url =
-        "etcd://" + cluster().endpoint(0) + "/" + prefix_ + "?session_ttl=2s&clock_error=20ms&timeout=10s";
+        "etcd://" + shared_cluster().endpoint(0) + "/" + prefix_ + "?session_ttl=2s&clock_error=20ms&timeout=10s";
     const auto add = [&](const char* option, const std::optional<std::chrono::nanoseconds>& value) {
       if (value) url += std::string("&") + option + "=" + std::to_string(value->count()) + "ns";
     };

@@ -29,10 +29,7 @@ using Fault = tests::Proxy::Fault;
 
 constexpr LockOptions kBound{.lifetime = Lifetime::process};
 
-tests::Cluster& cluster() {
-  static tests::Cluster cluster;
-  return cluster;
-}
+tests::Cluster& cluster() { return tests::shared_cluster(); }
 
 int port_of(const std::string& endpoint) { return std::stoi(endpoint.substr(endpoint.find(':') + 1)); }
 
@@ -296,13 +293,19 @@ TEST_F(EtcdFaults, AHeldNameIsLostBeforeAnotherHasIt) {
 }
 
 TEST_F(EtcdFaults, ABoundLockIsLostBeforeAnotherHasIt) {
-  const auto locks = this->locks(proxy_.endpoint());
-  const auto others = this->locks(cluster().endpoint(0));
-  const std::uint64_t token = locks->lock({"job", "anna"}, kBound).value().token;
-  proxy_.spoil(Fault::apart, Proxy::kAlways);
-  EXPECT_EQ(taken([&] { return others->lock({"job", "ben"}); }), "transferred from anna");
-  EXPECT_EQ(outcome(locks->confirm("job", token)), "lost");
-  proxy_.spare();
+  // By the end of the session, and by that of its lease.
+  for (const std::string options : {"session_ttl=2s", "session_ttl=40s&duration=1s"}) {
+    const std::string rest = "/" + prefix_ + "?clock_error=20ms&timeout=20s&" + options;
+    const auto locks = open_lock_service("etcd://" + proxy_.endpoint() + rest).value();
+    const auto others = open_lock_service("etcd://" + cluster().endpoint(0) + rest).value();
+    const auto granted = locks->lock({"job", "anna"}, kBound);
+    ASSERT_EQ(outcome(granted), "ok");
+    proxy_.spoil(Fault::apart, Proxy::kAlways);
+    EXPECT_EQ(taken([&] { return others->lock({"job", "ben"}); }), "transferred from anna");
+    EXPECT_EQ(outcome(locks->confirm("job", granted->token)), "lost");
+    proxy_.spare();
+    EXPECT_EQ(outcome(others->unlock({"job", "ben"})), "ok");
+  }
 }
 
 TEST_F(EtcdFaults, LeasesEndWithWhatHungOnThem) {

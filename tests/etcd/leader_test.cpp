@@ -1,4 +1,5 @@
-// Three members, of which the leader is killed and restarted again and again, while many processes lock and unlock.
+// Three members, of which the leader is killed and restarted, or one is cut off from the others, again and again, while
+// many processes lock and unlock.
 #include "cluster.hpp"
 
 #include "etcd/records.hpp"
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -62,45 +64,119 @@ void take_turns(LockService& locks, const std::string& signee, Guarded& guarded)
   }
 }
 
-TEST(EtcdLeader, ExclusionAndTokensOutliveLeaders) {
-  // Longer, where asked for by the environment.
-  const char* seconds = std::getenv("KEYRACK_ETCD_SECONDS");
-  tests::Cluster cluster(3);
-  const auto until = steady_clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 8);
-  Guarded& guarded = new_guarded();
-  const std::string url = "etcd://" + cluster.endpoints() + "/leader?timeout=5s&session_ttl=5s";
-  std::vector<Child> children;
-  for (int i = 0; i < 4; ++i) {
-    children.emplace_back([&, i](Child::Link& parent) {
-      const auto locks = open_lock_service(url).value();
-      take_turns(*locks, "process " + std::to_string(i), guarded);
-      parent.say("done");
-    });
+/// Processes that take turns at one lock, and what came of it.
+class EtcdLeader : public ::testing::Test {
+ protected:
+  void begin(const tests::Cluster& cluster) {
+    for (int i = 0; i < 4; ++i) {
+      children_.emplace_back([&, i](Child::Link& parent) {
+        const auto locks = opened("etcd://" + cluster.endpoints() + "/leader?timeout=5s&session_ttl=5s");
+        take_turns(*locks, "process " + std::to_string(i), guarded_);
+        parent.say("done");
+      });
+    }
   }
+
+  /// Returns when they have gone on for a while.
+  void expect_grants() const {
+    const int before = guarded_.grants;
+    EXPECT_TRUE(eventually([&] { return guarded_.grants >= before + 20; })) << "nobody gets the lock";
+  }
+
+  /// `what` was done so many times meanwhile.
+  void end(int times, const char* what) {
+    guarded_.over = true;
+    for (Child& child : children_) {
+      EXPECT_EQ(child.hear(), "done");
+      EXPECT_EQ(child.join(), 0);
+    }
+    EXPECT_EQ(guarded_.violations, 0);
+    std::printf("%d %s, %d grants, %d calls without an answer\n", times, what, guarded_.grants.load(),
+                guarded_.unavailable.load());
+    ::munmap(&guarded_, sizeof guarded_);
+  }
+
+  template <class Done>
+  static bool eventually(Done done) {
+    const auto give_up = steady_clock::now() + 60s;
+    while (!done()) {
+      if (steady_clock::now() >= give_up) return false;
+      std::this_thread::sleep_for(10ms);
+    }
+    return true;
+  }
+
+  /// In the end: the machine may be busy.
+  static std::unique_ptr<LockService> opened(const std::string& url) {
+    auto service = open_lock_service(url);
+    for (int i = 0; i < 20 && !service; ++i) service = open_lock_service(url);
+    return std::move(service).value();
+  }
+
+  /// Longer, where asked for by the environment.
+  static steady_clock::time_point enough() {
+    const char* seconds = std::getenv("KEYRACK_ETCD_SECONDS");
+    return steady_clock::now() + std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 8);
+  }
+
+  Guarded& guarded_ = new_guarded();
+  std::vector<Child> children_;
+};
+
+TEST_F(EtcdLeader, ExclusionAndTokensOutliveLeaders) {
+  tests::Cluster cluster(3);
+  begin(cluster);
   int deposed = 0;
+  const auto until = enough();
   do {
     const std::size_t leader = cluster.leader();
     if (leader == cluster.size()) continue;
-    const int before = guarded.grants;
     cluster.kill(leader);
     ++deposed;
-    // The others go on without it.
-    const auto give_up = steady_clock::now() + 60s;
-    while (guarded.grants < before + 20 && steady_clock::now() < give_up) std::this_thread::sleep_for(10ms);
-    EXPECT_GE(guarded.grants, before + 20) << "nobody got the lock without that member";
+    expect_grants();
     cluster.start(leader);
     cluster.await_health();
-  } while (steady_clock::now() < until && !::testing::Test::HasFailure());
-  guarded.over = true;
-  for (Child& child : children) {
-    EXPECT_EQ(child.hear(), "done");
-    EXPECT_EQ(child.join(), 0);
-  }
-  EXPECT_EQ(guarded.violations, 0);
+  } while (steady_clock::now() < until && !HasFailure());
+  end(deposed, "leaders killed");
   EXPECT_GE(deposed, 1);
-  std::printf("%d leaders killed, %d grants, %d calls without an answer\n", deposed, guarded.grants.load(),
-              guarded.unavailable.load());
-  ::munmap(&guarded, sizeof guarded);
+}
+
+TEST_F(EtcdLeader, ExclusionAndTokensOutlivePartitions) {
+  using tests::Cluster;
+  Cluster cluster(3, Cluster::Security::none, Cluster::Peers::proxied);
+  begin(cluster);
+  const std::string options = "/partition?timeout=1s&session_ttl=2s";
+  const LockOptions bound{.lifetime = Lifetime::process};
+  int cut = 0;
+  const auto until = enough();
+  do {
+    const std::size_t leader = cluster.leader();
+    if (leader == cluster.size()) continue;
+    // The leader, and one that follows it, in turn.
+    const std::size_t alone = cut % 2 == 0 ? leader : (leader + 1) % 3;
+    const auto minority = opened("etcd://" + cluster.endpoint(alone) + options);
+    const auto majority =
+        opened("etcd://" + cluster.endpoint((alone + 1) % 3) + "," + cluster.endpoint((alone + 2) % 3) + options);
+    const auto granted = minority->lock({"bound", "anna"}, bound);
+    if (!granted) continue;
+
+    cluster.cut_off(alone);
+    ++cut;
+    expect_grants();
+    const auto asked_at = steady_clock::now();
+    EXPECT_EQ(outcome(minority->lock({"free", "anna"})), "backend_unavailable");
+    EXPECT_EQ(outcome(minority->lock_for({"job", "anna"}, 1h)), "backend_unavailable");
+    EXPECT_NE(outcome(minority->confirm("bound", granted->token)), "ok");
+    EXPECT_LT(steady_clock::now() - asked_at, 30s) << "several times as much as they may, for a machine that is busy";
+    EXPECT_TRUE(eventually([&] { return outcome(majority->lock({"bound", "ben"})) == "transferred from anna"; }));
+    EXPECT_EQ(outcome(minority->confirm("bound", granted->token)), "lost");
+
+    cluster.join_all();
+    EXPECT_TRUE(eventually([&] { return outcome(minority->check("bound")) == "ben"; }));
+    EXPECT_TRUE(eventually([&] { return outcome(majority->unlock({"bound", "ben"})) != "backend_unavailable"; }));
+    cluster.await_health();
+  } while ((cut < 2 || steady_clock::now() < until) && !HasFailure());
+  end(cut, "times a member cut off");
 }
 
 }    // namespace

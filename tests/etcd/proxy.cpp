@@ -34,7 +34,7 @@ bool send_all(int socket, const std::string& bytes) {
 }
 
 std::string receive(int socket) {
-  std::string bytes(1 << 20, '\0');
+  std::string bytes(1 << 16, '\0');
   const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), 0);
   bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   return bytes;
@@ -50,7 +50,7 @@ bool is_whole(const std::string& request) {
 
 }    // namespace
 
-Proxy::Proxy(int member_port) : member_port_(member_port) {
+Proxy::Proxy(int member_port, Whose whose) : member_port_(member_port), whose_(std::move(whose)) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = loopback(0);
   socklen_t size = sizeof address;
@@ -88,25 +88,31 @@ void Proxy::loop() {
       polled.push_back({pair.client, POLLIN, 0});
       polled.push_back({pair.member, POLLIN, 0});
     }
-    if (::poll(polled.data(), polled.size(), -1) < 0) continue;
+    // Now and then, for connections that must end because they were swallowed once.
+    if (::poll(polled.data(), polled.size(), whose_ ? 50 : -1) < 0) continue;
     if (polled[0].revents != 0) return;
     std::size_t at = 2;
     for (auto pair = pairs_.begin(); pair != pairs_.end(); at += 2) {
-      bool open = polled[at].revents == 0 || forward_request(*pair);
+      bool open = !pair->swallowed || is_swallowed(*pair);
+      open = open && (polled[at].revents == 0 || forward_request(*pair));
       if (open && polled[at + 1].revents != 0) open = forward_answer(*pair);
       if (open) {
         ++pair;
         continue;
       }
-      ::close(pair->client);
-      ::close(pair->member);
+      for (const int socket : {pair->client, pair->member}) {
+        ::shutdown(socket, SHUT_RDWR);    // forked children have it, too
+        ::close(socket);
+      }
       pair = pairs_.erase(pair);
     }
     if (polled[1].revents == 0) continue;
-    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    sockaddr_in from{};
+    socklen_t size = sizeof from;
+    const int client = ::accept4(listener_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC);
     const int member = connect_to_member();
     if (client >= 0 && member >= 0) {
-      pairs_.push_back({client, member});
+      pairs_.push_back({client, member, whose_ ? whose_(ntohs(from.sin_port)) : 0});
     } else {
       ::close(client);
       ::close(member);
@@ -124,7 +130,14 @@ bool Proxy::is_spoiled() {
   return true;
 }
 
+/// False at its end.
+bool Proxy::swallow_from(int socket, Pair& pair) const {
+  pair.swallowed = true;
+  return !receive(socket).empty();
+}
+
 bool Proxy::forward_request(Pair& pair) {
+  if (is_swallowed(pair)) return swallow_from(pair.client, pair);
   const std::string part = receive(pair.client);
   if (part.empty() || (fault_ == Fault::apart && is_spoiled())) return false;
   if (pair.request.empty() && (fault_ != Fault::late || !part.starts_with("POST /v3/kv/txn ") || !is_spoiled())) {
@@ -150,6 +163,7 @@ std::size_t Proxy::deliver() {
 }
 
 bool Proxy::forward_answer(Pair& pair) {
+  if (is_swallowed(pair)) return swallow_from(pair.member, pair);
   std::string answer = receive(pair.member);
   if (answer.empty()) return false;
   if (pair.mute) return true;

@@ -1,7 +1,8 @@
-// Stands between a client and one etcd member, and spoils answers.
+// Stands between an etcd member and whoever asks it, and spoils answers, or lets nothing pass.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <mutex>
@@ -24,12 +25,20 @@ class Proxy {
     late,        // of transactions: the request itself is kept back until deliver(), and its sender cut off
   };
 
-  explicit Proxy(int member_port);
+  /// Tells by the port of a connection whose it is: less than 32.
+  using Whose = std::function<unsigned(int port)>;
+
+  explicit Proxy(int member_port, Whose whose = {});
   ~Proxy();
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
+  int port() const { return port_; }
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  /// Whatever those of the mask say, or are told, is swallowed; nobody hangs up. Those who are let through again have
+  /// to connect anew.
+  void swallow(std::uint32_t whose) { swallowed_ = whose; }
 
   /// What happens to the next `count` answers, after `spared` that come as they are; earlier orders are forgotten.
   void spoil(Fault fault, int count = 1, int spared = 0) {
@@ -51,16 +60,22 @@ class Proxy {
  private:
   struct Pair {
     int client = -1, member = -1;
+    unsigned whose = 0;
     bool mute = false;
+    bool swallowed = false;      // some of what was said
     std::string request = {};    // that is kept back
   };
   void loop();
   bool forward_request(Pair&);
   bool is_spoiled();
+  bool is_swallowed(const Pair& pair) const { return (swallowed_ >> pair.whose & 1) != 0; }
+  bool swallow_from(int socket, Pair&) const;
   bool forward_answer(Pair&);    // false: the connection is over
   int connect_to_member() const;
 
   const int member_port_;
+  const Whose whose_;
+  std::atomic<std::uint32_t> swallowed_{0};
   int listener_ = -1, port_ = 0;
   int wake_[2] = {-1, -1};
   std::atomic<Fault> fault_{Fault::none};
