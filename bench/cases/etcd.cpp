@@ -10,14 +10,14 @@ namespace keyrack::bench {
 
 namespace {
 
-void confirm(benchmark::State& state) {
+void confirm_on_etcd(benchmark::State& state) {
   const auto locks = expect(open_lock_service(EtcdServer::running().url()), "opening a lock service");
   const auto granted = locks->lock({.signature = "confirm", .signee = kSignee}, {.lifetime = Lifetime::process});
   require(granted.has_value(), "lock() was refused");
   for (auto _ : state) require(locks->confirm("confirm", granted->token).has_value(), "confirm() failed");
 }
 
-void acquire_release(benchmark::State& state) {
+void lend_on_etcd(benchmark::State& state) {
   const auto names = expect(open_name_manager(EtcdServer::running().url()), "opening a name manager");
   for (int i = 0; i < 10; ++i) (void)expect(names->acquire("workers"), "acquire()");
   for (auto _ : state) {
@@ -30,8 +30,8 @@ void acquire_release(benchmark::State& state) {
 
 void add_etcd_cases() {
   if (!installed<KeyrackOnEtcd>()) return;
-  add("confirm/keyrack on etcd", confirm)->UseRealTime();
-  add("names/keyrack on etcd", [](benchmark::State& state) { acquire_release(state); })->UseRealTime();
+  add("confirm/keyrack on etcd", confirm_on_etcd)->UseRealTime();
+  add("names/keyrack on etcd", lend_on_etcd)->UseRealTime();
 }
 
 #else
