@@ -67,14 +67,19 @@ void take_turns(LockService& locks, const std::string& signee, Guarded& guarded)
 /// Processes that take turns at one lock, and what came of it.
 class EtcdLeader : public ::testing::Test {
  protected:
-  void begin(const tests::Cluster& cluster) {
+  /// They are forked before a cluster has threads, and wait until they are told which it is.
+  void SetUp() override {
     for (int i = 0; i < 4; ++i) {
-      children_.emplace_back([&, i](Child::Link& parent) {
-        const auto locks = opened("etcd://" + cluster.endpoints() + "/leader?timeout=5s&session_ttl=5s");
+      children_.emplace_back([this, i](Child::Link& parent) {
+        const auto locks = opened("etcd://" + parent.hear() + "/leader?timeout=5s&session_ttl=5s");
         take_turns(*locks, "process " + std::to_string(i), guarded_);
         parent.say("done");
       });
     }
+  }
+
+  void begin(const tests::Cluster& cluster) const {
+    for (const Child& child : children_) child.tell(cluster.endpoints());
   }
 
   /// Returns when they have gone on for a while.
