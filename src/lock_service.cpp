@@ -2,14 +2,11 @@
 #include <keyrack/lock_service.hpp>
 #include <keyrack/named_mutex.hpp>
 
+#include "unique_signee.hpp"
+
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cerrno>
-#include <charconv>
 #include <condition_variable>
 #include <mutex>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,19 +17,6 @@ namespace keyrack {
 namespace {
 
 using std::chrono::steady_clock;
-
-// A signee that nobody else on any host has, of at most 16 + 1 + 10 + 1 + 16 + 1 + 16 = 61 bytes.
-std::string unique_signee() {
-  static std::atomic<std::uint64_t> counter = 0;
-  const auto hex = [](std::uint64_t number) {
-    std::array<char, 16> digits;
-    return std::string(digits.begin(), std::to_chars(digits.begin(), digits.end(), number, 16).ptr);
-  };
-  std::random_device random;
-  const std::uint64_t noise = std::uint64_t{random()} << 32 | random();
-  return std::string(program_invocation_short_name).substr(0, 16) + ":" + std::to_string(getpid()) + ":" + hex(noise) +
-         "." + hex(++counter);
-}
 
 // As std::timed_mutex, whose timed waits the thread sanitizer of GCC 12 does not see.
 class LocalLock {

@@ -49,12 +49,12 @@ Client::Verdict Client::judge(const EtcdError& error, Trouble& trouble) {
     trouble.code = code;
     return Verdict::refused;
   };
-  if (says(error, "invalid auth token") || says(error, "auth store is old")) return Verdict::as_whom;
+  for (const char* known : {"invalid auth token", "auth store is old", "user name is empty"}) {
+    if (says(error, known)) return Verdict::as_whom;
+  }
   switch (error.code) {
     case invalid_argument:
-      return refused(says(error, "user name is empty") || says(error, "authentication failed")
-                         ? Errc::permission_denied
-                         : Errc::backend_unavailable);
+      return refused(says(error, "authentication failed") ? Errc::permission_denied : Errc::backend_unavailable);
     case denied:
       return refused(Errc::permission_denied);
     case not_found:
@@ -73,7 +73,9 @@ Client::Verdict Client::judge(const EtcdError& error, Trouble& trouble) {
 
 Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
                          const std::function<void(std::string_view)>& parse) {
-  bool authenticated_anew = false, repeated = false;
+  constexpr int kAuthentications = 3;    // a member that was away may not know the first one's token, either
+  int authenticated = 0;
+  bool repeated = false;
   Trouble last;
   for (milliseconds span(10);;) {
     if (!last.what.empty() && steady_clock::now() >= until) return last;    // it says more than that the time is up
@@ -113,8 +115,8 @@ Answer<bool> Client::ask(const Request& request, steady_clock::time_point until,
     if (verdict == Verdict::refused) return trouble;
     if (verdict == Verdict::as_whom) {
       const std::lock_guard guard(mutex_);
-      if (token_ == token) token_.clear();
-      if (std::exchange(authenticated_anew, true)) trouble.code = Errc::permission_denied;
+      if (token_ == token) token_.reset();
+      if (access_.user.empty() || ++authenticated == kAuthentications) trouble.code = Errc::permission_denied;
     } else {
       std::size_t expected = asked;
       preferred_.compare_exchange_strong(expected, asked + 1, std::memory_order_relaxed);
@@ -129,15 +131,14 @@ Answer<std::string> Client::authorization(steady_clock::time_point until) {
   if (access_.user.empty()) return std::string();
   {
     const std::lock_guard guard(mutex_);
-    if (!token_.empty()) return token_;
+    if (token_) return *token_;
   }
   const std::string body =
       Json{{"name", access_.user}, {"password", access_.password}}.dump(-1, ' ', false, Json::error_handler_t::replace);
-  std::string token;
+  std::string token;    // empty where etcd asks nobody who he is
   const auto asked = ask({.path = "/v3/auth/authenticate", .body = body, .authenticated = false}, until,
                          [&](std::string_view answer) { token = parse_token(answer); });
-  if (!asked && asked.error().what.find("authentication is not enabled") != std::string::npos) return token;
-  if (!asked) return asked.error();
+  if (!asked && asked.error().what.find("authentication is not enabled") == std::string::npos) return asked.error();
   const std::lock_guard guard(mutex_);
   token_ = token;
   return token;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,7 +74,7 @@ class Client {
   std::atomic<std::size_t> preferred_{0};
   std::atomic<Revision> revision_{0};
   std::mutex mutex_;    // guards token_
-  std::string token_;
+  std::optional<std::string> token_;
 };
 
 }    // namespace keyrack::etcd

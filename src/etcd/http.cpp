@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <new>
 
+#include <sys/socket.h>
+
 namespace keyrack::etcd {
 namespace {
 
@@ -16,6 +18,11 @@ CURL* new_easy() {
   CURL* easy = curl_easy_init();
   if (easy == nullptr) throw std::bad_alloc();
   return easy;
+}
+
+/// As curl opens them, but not for programs that this one starts: who has it is who etcd believes it to be.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 }    // namespace
@@ -114,6 +121,8 @@ HttpAnswer Http::perform(Handle& handle, const std::string& endpoint, std::strin
   curl_easy_setopt(easy, CURLOPT_PROXY, "");    // whatever the environment says
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    // a name server that is silent is not waited for, either
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, limit_ms);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, limit_ms);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);

@@ -1,6 +1,6 @@
 // The lock service on etcd: checks the request, and makes it a transaction.
 #include "etcd/guard.hpp"
-#include "etcd/guarded_write.hpp"
+#include "etcd/mutex.hpp"
 #include "etcd/services.hpp"
 #include "etcd/waiting.hpp"
 
@@ -13,43 +13,29 @@ class EtcdLockService final : public LockService {
 
   Result<LockResponse, Refusal> lock(const LockRequest& request, const LockOptions& options) override {
     return checked<LockResponse>(request, [&](Place& place) -> Result<LockResponse, Refusal> {
-      auto tried = try_lock(place, ask(request, options), clock_error(), nullptr, {}, connection_.deadline());
-      if (!tried) return refused(error_of(tried.error()));
-      if (tried->granted) return *std::move(tried->granted);
-      return tried->seen.refusal(Errc::forbidden);
+      return lock_now(place, make_ask(request, options, this->options()), this->options(), connection_.deadline());
     });
   }
 
   Result<LockResponse, Refusal> lock_until(const LockRequest& request, steady_clock::time_point until,
                                            const LockOptions& options) override {
-    return checked<LockResponse>(
-        request, [&](Place& place) { return wait_for_lock(place, ask(request, options), this->options(), until); });
+    return checked<LockResponse>(request, [&](Place& place) {
+      return wait_for_lock(place, make_ask(request, options, this->options()), this->options(), until);
+    });
   }
 
   Result<UnlockResponse, Refusal> unlock(const UnlockRequest& request) override {
     return checked<UnlockResponse>(request, [&](Place& place) -> Result<UnlockResponse, Refusal> {
-      const auto until = connection_.deadline();
-      const Keys& keys = place.keys();
-      const Range state = keys.state(request.signature);
       const Ask asked{.signature = request.signature, .signee = request.signee};
-      auto answer = place.client().commit({.then = {read(state)}}, until);
-      for (;;) {
-        if (!answer) return refused(error_of(answer.error()));
-        const LockSeen seen = lock_seen(answer->read.at(0), answer->revision);
-        if (!seen.exists(Clock{clock_error()})) return UnlockResponse{UnlockStatus::no_lock};
-        if (!asked.owns(seen.record, place.process())) return seen.refusal(Errc::forbidden);
-        const std::string grant_key = keys.grant(request.signature);
-        answer = commit_once(
-            place.client(),
-            {.txn = {.guard = seen.guard(keys, request.signature), .then = {erase(state)}, .otherwise = {read(state)}},
-             .key = grant_key,
-             .before = seen.kv},
-            until);
-        if (!answer || !answer->succeeded) continue;
-        place.released(request.signature);
-        end_lease_of(place.client(), seen.kv, until);
-        return UnlockResponse{UnlockStatus::ok};
-      }
+      const Clock clock{clock_error()};
+      const auto released = release(
+          place, request.signature,
+          [&](const LockSeen& seen) { return seen.exists(clock) && asked.owns(seen.record, place.process()); },
+          connection_.deadline());
+      if (!released) return refused(error_of(released.error()));
+      if (released->done) return UnlockResponse{UnlockStatus::ok};
+      if (!released->seen.exists(clock)) return UnlockResponse{UnlockStatus::no_lock};
+      return released->seen.refusal(Errc::forbidden);
     });
   }
 
@@ -79,19 +65,16 @@ class EtcdLockService final : public LockService {
     });
   }
 
+  std::unique_ptr<detail::MutexEngine> make_mutex(std::string_view signature, const LockOptions& wanted) override {
+    if (!is_text(signature, options().max_signature)) {
+      throw std::system_error(make_error_code(Errc::bad_request), "a mutex's signature");
+    }
+    return etcd::make_mutex(connection_, signature, wanted);
+  }
+
  private:
   const Options& options() const { return connection_.options(); }
   nanoseconds clock_error() const { return options().clock_error; }
-
-  Ask ask(const LockRequest& request, const LockOptions& wanted) const {
-    return {.signature = request.signature,
-            .signee = request.signee,
-            .level = request.level,
-            .force = wanted.force,
-            .bound = wanted.lifetime == Lifetime::process,
-            .duration = wanted.duration ? wanted.duration : options().duration,
-            .time_to_live = wanted.time_to_live ? wanted.time_to_live : options().time_to_live};
-  }
 
   template <class Response, class Request, class Call>
   Result<Response, Refusal> checked(const Request& request, Call&& call) {
@@ -101,7 +84,7 @@ class EtcdLockService final : public LockService {
     return guarded([&]() -> Result<Response, Refusal> { return call(*connection_.place()); });
   }
 
-  /// Of a grant that is bound to this process, `token`, it is known when it can be ours no longer.
+  /// Of a grant of this process's, `token`, it is known when it can be ours no longer.
   template <class Call>
   auto looked_at(std::string_view signature, std::optional<std::uint64_t> token, Call&& call)
       -> decltype(call(LockSeen(), Clock{{}})) {
@@ -109,13 +92,18 @@ class EtcdLockService final : public LockService {
     if (!is_text(signature, options().max_signature)) return make_error_code(Errc::bad_request);
     return guarded([&]() -> Told {
       Place& place = *connection_.place();
-      const auto believed = token ? place.believed_until(signature, *token) : std::nullopt;
+      const auto believed = [&] { return token ? place.grants().believed_until(signature, *token) : std::nullopt; };
+      const auto before = believed();
       const auto until = connection_.deadline();
       const auto answer = place.client().commit({.then = {read(place.keys().state(signature))}},
-                                                believed ? no_longer_than(*believed, until) : until);
-      if (!answer && believed && steady_clock::now() >= *believed) return make_error_code(Errc::lost);
-      if (!answer) return error_of(answer.error());
-      return call(lock_seen(answer->read.at(0), answer->revision), Clock{clock_error()});
+                                                before ? no_longer_than(*before, until) : until);
+      if (!answer) {
+        const auto now = before ? believed() : std::nullopt;    // the session may have been heard of since
+        return now && steady_clock::now() >= *now ? make_error_code(Errc::lost) : error_of(answer.error());
+      }
+      auto told = call(lock_seen(answer->read.at(0), answer->revision), Clock{clock_error()});
+      if (token && !told) place.grants().forget(signature, *token);
+      return told;
     });
   }
 

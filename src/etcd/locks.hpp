@@ -1,42 +1,18 @@
-// The rules of the locks: what stands under a key, what it means now, and one try to get it.
+// The rules of the locks: one try to get one, and its release.
 #pragma once
 
-#include "etcd/clock.hpp"
 #include "etcd/place.hpp"
 
-#include <keyrack/lock_service.hpp>
+#include <functional>
 
 namespace keyrack::etcd {
-
-/// A lock as it stood at one revision.
-struct LockSeen {
-  std::optional<KeyValue> kv, life;
-  GrantRecord record = {};    // of kv
-  Revision revision = 0;
-
-  /// Both have the revisions that were read.
-  std::vector<Compare> guard(const Keys&, std::string_view signature) const;
-  std::uint64_t token() const { return token_of(*kv, record); }
-  bool abandoned() const { return record.bound != 0 && !life; }
-  /// Is there a grant, and not one past its time to live?
-  bool exists(const Clock& clock) const { return kv && !clock.is_past(record.gone_at); }
-  /// Can others take it, whatever their level?
-  bool can_be_taken(const Clock& clock) const { return abandoned() || clock.is_past(record.stale_at); }
-  std::int32_t level() const { return static_cast<std::int32_t>(record.level); }
-
-  Refusal refusal(Errc code) const {
-    return {code, record.signee, level(), static_cast<std::int32_t>(record.pid), token()};
-  }
-};
-
-/// From what a read of Keys::state() gave. Throws Corruption.
-LockSeen lock_seen(const std::vector<KeyValue>&, Revision);
 
 /// What is asked for by one call.
 struct Ask {
   std::string_view signature, signee;
   std::int32_t level = 0;
   bool force = false, bound = false;
+  bool renews = true;    // else a grant that is one's own is refused, too
   std::optional<nanoseconds> duration = {}, time_to_live = {};
   std::uint64_t call = random_number();
 
@@ -45,6 +21,9 @@ struct Ask {
     return record.signee == signee && (record.bound == 0 || record.process == process);
   }
 };
+
+/// As a service with these options asks for it. Its texts are the request's.
+Ask make_ask(const LockRequest&, const LockOptions&, const Options&);
 
 /// Whose turn it is among those who wait.
 struct Turn {
@@ -70,7 +49,17 @@ Attempt attempt_of(const TxnAnswer&, const Turn*);
 Answer<Attempt> try_lock(Place&, const Ask&, nanoseconds clock_error, const Turn*, std::optional<Attempt> seen_before,
                          steady_clock::time_point until);
 
-/// Ends the lease that a record hung on, which is stored no more; else it lives as long as that would have.
-void end_lease_of(Client&, const std::optional<KeyValue>& record, steady_clock::time_point until);
+/// Tries once, whoever waits. Errors: forbidden, the client's. Throws Corruption.
+Result<LockResponse, Refusal> lock_now(Place&, const Ask&, const Options&, steady_clock::time_point until);
+
+struct Release {
+  bool done = false;
+  LockSeen seen = {};    // what was released, or was not to be
+};
+
+/// Deletes the grant if it is `wanted`; asked of what stands there, again where another was faster. Errors: the
+/// client's. Throws Corruption.
+Answer<Release> release(Place&, std::string_view signature, const std::function<bool(const LockSeen&)>& wanted,
+                        steady_clock::time_point until);
 
 }    // namespace keyrack::etcd

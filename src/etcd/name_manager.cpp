@@ -42,44 +42,41 @@ struct Age {
 struct Lending {
   std::string key;
   std::uint32_t number = 0;
-  std::uint64_t token = 0;
-  Instant updated_at = 0;
+  NameSeen seen = {};    // as it was lent
+
+  std::uint64_t token() const { return seen.token(); }
 };
 
-/// Writes the name anew as lent, if it is still as seen; `also` is guarded, too.
-GuardedWrite lend(const Place& place, const std::string& key, const NameSeen& seen, std::uint64_t call,
-                  const Session* holder, bool ages, const Clock& clock) {
-  const NameRecord record{.call = call,
-                          .bound = holder != nullptr,
-                          .ages = ages,
-                          .process = place.process(),
-                          .pid = place.pid(),
-                          .created_at = seen.kv ? seen.record.created_at : clock.now,
-                          .updated_at = clock.now};
-  GuardedWrite write{.txn = {.guard = seen.guard(key), .then = {put(key, encode(record))}},
-                     .key = key,
-                     .before = seen.kv,
-                     .call = call};
-  const std::string life = Keys::name_life(key);
-  if (holder != nullptr) {
-    write.txn.then.push_back(put(life, "", holder->lease()));
-  } else {
-    write.txn.then.push_back(erase({life}));
-  }
-  return write;
+/// Writes the name anew, if it is still as seen.
+GuardedWrite rewrite(const std::string& key, const NameSeen& seen, const NameRecord& record) {
+  return {.txn = {.guard = seen.guard(key), .then = {put(key, encode(record))}},
+          .key = key,
+          .before = seen.kv,
+          .call = record.call};
+}
+
+/// What stands there when that has been done at a revision, and the life was written, too, or not.
+NameSeen rewritten(const NameSeen& seen, const NameRecord& record, Revision at, std::optional<KeyValue> life) {
+  return {.kv = KeyValue{.created = seen.kv ? seen.kv->created : at, .modified = at},
+          .life = std::move(life),
+          .record = record};
 }
 
 /// Starts the age of a lent name anew; of that lending only, where a token is given. When; none: it is lent no more.
+/// `known`: as the caller has seen it last, so that it need not be read first; as it is then. None: reads it.
 Answer<std::optional<Instant>> touch(Client& client, const std::string& key, std::optional<std::uint64_t> token,
                                      const std::optional<nanoseconds>& auto_release_after, nanoseconds clock_error,
-                                     steady_clock::time_point until) {
+                                     std::optional<NameSeen>& known, steady_clock::time_point until) {
   const std::optional<Instant> none;
   const Range state = Keys::name_state(key);
   const std::uint64_t call = random_number();
-  auto answer = client.commit({.then = {read(state)}}, until);
-  for (;;) {
+  if (!known) {
+    const auto answer = client.commit({.then = {read(state)}}, until);
     if (!answer) return answer.error();
-    const NameSeen seen = name_seen(answer->read.at(0));
+    known = name_seen(answer->read.at(0));
+  }
+  for (;;) {
+    const NameSeen seen = *std::exchange(known, {});
     const Age age{auto_release_after, {clock_error}};
     if (age.is_free(seen) || (token && seen.token() != *token)) return none;
     // Who holds it believes no longer than its own clock says.
@@ -88,15 +85,28 @@ Answer<std::optional<Instant>> touch(Client& client, const std::string& key, std
     record.call = call;
     record.token = seen.token();
     record.updated_at = age.clock.now;
-    answer =
-        commit_once(client,
-                    {.txn = {.guard = seen.guard(key), .then = {put(key, encode(record))}, .otherwise = {read(state)}},
-                     .key = key,
-                     .before = seen.kv,
-                     .call = call},
-                    until);
-    if (answer && answer->succeeded) return std::optional(record.updated_at);
+    GuardedWrite write = rewrite(key, seen, record);
+    write.txn.otherwise = {read(state)};
+    const auto answer = commit_once(client, write, until);
+    if (!answer) return answer.error();
+    if (answer->succeeded) {
+      known = rewritten(seen, record, answer->revision, seen.life);
+      return std::optional(record.updated_at);
+    }
+    known = name_seen(answer->read.at(0));
   }
+}
+
+/// Frees the name, later and by the session's thread, if it is `wanted` still. True: there is nothing more to do.
+using Freeing = std::function<bool(steady_clock::time_point until)>;
+Freeing freeing(Client& client, const std::string& key, std::function<bool(const NameSeen&)> wanted) {
+  return [&client, key, wanted = std::move(wanted)](steady_clock::time_point until) {
+    try {
+      return free_name(client, key, wanted, until).has_value();
+    } catch (const Corruption&) {
+      return true;    // nothing that is ours
+    }
+  };
 }
 
 /// A name that is held: the session's lease keeps it, and where names age a beat of its thread keeps it young.
@@ -111,24 +121,27 @@ class EtcdGrip final : public HeldName::Grip {
         clock_error_(options.clock_error),
         timeout_(options.timeout),
         known_(std::make_shared<Known>()) {
-    known_->updated_at = lending_.updated_at;
+    known_->updated_at = lending_.seen.record.updated_at;
     if (!auto_release_after_) return;
     const auto interval = std::max<nanoseconds>(*auto_release_after_ / 3, std::chrono::milliseconds(1));
     // The beat may outlive the grip by a moment, and the place lives longer than its session's thread.
-    beat_ = std::make_shared<Beat>(interval, [&client = place->client(), lending = lending_, age = *auto_release_after_,
-                                              error = clock_error_, known = known_](steady_clock::time_point until) {
-      try {
-        const auto touched = touch(client, lending.key, lending.token, age, error, until);
-        if (!touched) return;
-        if (*touched) {
-          known->updated_at = **touched;
-        } else {
-          known->lost = true;
-        }
-      } catch (const Corruption&) {
-        known->lost = true;
-      }
-    });
+    beat_ =
+        std::make_shared<Beat>(interval, [&client = place->client(), key = lending_.key, token = lending_.token(),
+                                          age = *auto_release_after_, error = clock_error_, known = known_,
+                                          seen = std::optional(lending_.seen)](steady_clock::time_point until) mutable {
+          try {
+            const auto touched = touch(client, key, token, age, error, seen, until);
+            if (!touched) return true;
+            if (*touched) {
+              known->updated_at = **touched;
+            } else {
+              known->lost = true;
+            }
+          } catch (const Corruption&) {
+            known->lost = true;
+          }
+          return !known->lost;
+        });
     session->add(beat_);
   }
   ~EtcdGrip() override { (void)release(); }
@@ -139,7 +152,8 @@ class EtcdGrip final : public HeldName::Grip {
     return in_use([&](Place& place) { return look(place); });
   }
 
-  /// Also what is believed lost: etcd may have it as ours still, for as long as the session lives.
+  /// Also what is believed lost: etcd may have it as ours still, for as long as the session lives. What cannot be asked
+  /// for in time is released later: nobody else will.
   Result<void> release() override {
     if (std::exchange(released_, true)) return {};
     if (beat_) beat_->stop();
@@ -149,10 +163,14 @@ class EtcdGrip final : public HeldName::Grip {
           place.client(), lending_.key,
           [&](const NameSeen& seen) {
             lost = lost || !is_mine(seen);
-            return seen.token() == lending_.token;
+            return seen.token() == lending_.token();
           },
           deadline());
-      if (!freed) return error_of(freed.error());
+      if (!freed) {
+        place.owe(freeing(place.client(), lending_.key,
+                          [token = lending_.token()](const NameSeen& seen) { return seen.token() == token; }));
+        return error_of(freed.error());
+      }
       return lost || !*freed ? make_error_code(Errc::lost) : std::error_code();
     });
     if (error) return error;
@@ -162,7 +180,7 @@ class EtcdGrip final : public HeldName::Grip {
  private:
   bool is_mine(const NameSeen& seen) const {
     const Age age{auto_release_after_, {clock_error_}};
-    return seen.kv && !age.is_free(seen) && seen.token() == lending_.token &&
+    return seen.kv && !age.is_free(seen) && seen.token() == lending_.token() &&
            !age.clock.is_past_for_its_owner(age.end_of(seen.record));
   }
 
@@ -236,8 +254,9 @@ class EtcdNameManager final : public NameManager {
 
   Result<void> keep_alive(std::string_view family, std::string_view name) override {
     return with_number(family, name, [&](Place& place, const std::string& key) -> Result<void> {
-      const auto touched =
-          touch(place.client(), key, {}, options().auto_release_after, options().clock_error, connection_.deadline());
+      std::optional<NameSeen> unknown;
+      const auto touched = touch(place.client(), key, {}, options().auto_release_after, options().clock_error, unknown,
+                                 connection_.deadline());
       if (!touched) return error_of(touched.error());
       return {};
     });
@@ -349,16 +368,31 @@ class EtcdNameManager final : public NameManager {
       if (!chosen) return Lending{};    // an empty key: there is none
       const auto holder = session_of(place, session, until);
       if (!holder) return holder.error();
+      const NameSeen& seen = chosen->seen;
       const Clock clock{options().clock_error};
-      const bool ages = session == nullptr || options().auto_release_after;
-      GuardedWrite write = lend(place, chosen->key, chosen->seen, call, *holder, ages, clock);
+      const NameRecord record{.call = call,
+                              .bound = *holder != nullptr,
+                              .ages = session == nullptr || options().auto_release_after,
+                              .process = place.process(),
+                              .pid = place.pid(),
+                              .created_at = seen.kv ? seen.record.created_at : clock.now,
+                              .updated_at = clock.now};
+      GuardedWrite write = rewrite(chosen->key, seen, record);
+      const std::string life = Keys::name_life(chosen->key);
+      write.txn.then.push_back(*holder != nullptr ? put(life, "", (*holder)->lease()) : erase({life}));
       for (Compare& compare : chosen->guard) write.txn.guard.push_back(std::move(compare));
       write.txn.otherwise = {read(range)};
       answer = commit_once(place.client(), write, until);
       if (answer && answer->succeeded) {
-        return Lending{chosen->key, chosen->number, static_cast<std::uint64_t>(answer->revision), clock.now};
+        std::optional<KeyValue> written;
+        if (*holder != nullptr) written = KeyValue{.modified = answer->revision};
+        return Lending{chosen->key, chosen->number, rewritten(seen, record, answer->revision, std::move(written))};
       }
-      if (!answer && answer.error().code == Errc::lost && *holder != nullptr && steady_clock::now() < until) {
+      if (answer || *holder == nullptr) continue;
+      if (answer.error().in_doubt) {    // lent after all, it would stay so for as long as this process lives
+        place.owe_while_under_way(
+            freeing(place.client(), chosen->key, [call](const NameSeen& lent) { return lent.record.call == call; }));
+      } else if (answer.error().code == Errc::lost && steady_clock::now() < until) {
         (void)(*holder)->look(until);
         answer = place.client().commit({.then = {read(range)}}, until);
       }

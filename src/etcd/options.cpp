@@ -6,6 +6,7 @@
 #include <boost/url/url_view.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace keyrack::etcd {
@@ -59,6 +60,12 @@ Result<std::vector<std::string>, OpenError> parse_endpoints(std::string_view tex
   return endpoints;
 }
 
+/// What keys begin with below a prefix. A longer prefix that went on so would have keys of a shorter one.
+bool begins_our_keys(std::string_view part) {
+  constexpr std::array kTaken{"lock", "name", "reset", "void", "waiter"};
+  return std::find(kTaken.begin(), kTaken.end(), part) != kTaken.end();
+}
+
 Result<std::string, OpenError> parse_prefix(std::string_view path) {
   std::string prefix;
   while (!path.empty()) {
@@ -67,6 +74,10 @@ Result<std::string, OpenError> parse_prefix(std::string_view path) {
     if (!decoded) return decoded.error();
     if (decoded->empty() || decoded->find('\0') != decoded->npos) {
       return bad_url("prefix " + std::string(path) + ": has an empty part, or a NUL inside");
+    }
+    if (!prefix.empty() && begins_our_keys(*decoded)) {
+      return bad_url("prefix " + prefix + *decoded + ": its part " + *decoded + " is what keys of " +
+                     prefix.substr(0, prefix.size() - 1) + " go on with");
     }
     prefix += *decoded + '/';
     path.remove_prefix(segment.size());

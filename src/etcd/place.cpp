@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 #include <tuple>
+#include <utility>
 
 namespace keyrack::etcd {
 
@@ -63,32 +65,40 @@ Place::Place(const Options& options, Registry& registry)
 bool Place::mine() const { return Registry::current().load(std::memory_order_relaxed) == &registry_; }
 
 Answer<std::shared_ptr<Session>> Place::session(steady_clock::time_point until) {
-  const std::lock_guard guard(mutex_);
-  if (!session_ || session_->lost()) {
-    auto begun = Session::begin(client_, session_ttl_, timeout_, until);
-    if (!begun) return begun.error();
-    session_ = *std::move(begun);
+  std::unique_lock guard(mutex_);
+  if (!begun_.wait_until(guard, until, [this] { return !beginning_; })) {
+    return Trouble{.what = "no session could be begun in time"};
   }
-  return session_;
+  if (session_ && !session_->lost()) return session_;
+  std::erase_if(lost_, [](const auto& session) { return session->ended(); });
+  if (session_) {
+    session_->stop();
+    lost_.push_back(std::exchange(session_, nullptr));
+  }
+  beginning_ = true;
+  guard.unlock();
+  Answer<std::shared_ptr<Session>> begun = Trouble{.what = "no memory for a session"};
+  try {
+    begun = Session::begin(client_, session_ttl_, timeout_, until);
+  } catch (const std::bad_alloc&) {    // NOLINT(bugprone-empty-catch): that is what it says
+  }
+  guard.lock();
+  beginning_ = false;
+  begun_.notify_all();
+  if (begun) session_ = *begun;
+  return begun;
 }
 
-void Place::granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>& session,
-                    Instant end) {
-  if (!session) return released(signature);
-  const std::lock_guard guard(bound_mutex_);
-  bound_.insert_or_assign(std::string(signature), Bound{token, session, end});
+void Place::owe(std::function<bool(steady_clock::time_point)> done) {
+  const std::lock_guard guard(mutex_);
+  if (session_) session_->owe(std::move(done));
 }
 
-void Place::released(std::string_view signature) {
-  const std::lock_guard guard(bound_mutex_);
-  if (const auto found = bound_.find(signature); found != bound_.end()) bound_.erase(found);
-}
-
-std::optional<steady_clock::time_point> Place::believed_until(std::string_view signature, std::uint64_t token) {
-  const std::lock_guard guard(bound_mutex_);
-  const auto found = bound_.find(signature);
-  if (found == bound_.end() || found->second.token != token) return {};
-  return std::min(good_until(found->second.session), as_steady(found->second.end));
+void Place::owe_while_under_way(std::function<bool(steady_clock::time_point)> undone) {
+  constexpr std::chrono::seconds kUnderWay(30);    // etcd decides within seconds about a request that it took
+  owe([undone = std::move(undone), end = steady_clock::now() + kUnderWay](steady_clock::time_point until) {
+    return undone(until) && steady_clock::now() > end;
+  });
 }
 
 Place::~Place() {
@@ -99,22 +109,25 @@ Place::~Place() {
 }
 
 /// What hangs on the lease is released by one transaction each, then the lease ends with the places of waiters. Killed
-/// or cut off here: etcd ends the lease, and what is left is abandoned.
+/// or cut off here, or out of time: the rest is abandoned, at once if the lease can be ended, else when etcd ends it.
 void Place::close() {
   const std::shared_ptr<Session> session = std::exchange(session_, nullptr);
   const LeaseId lease = session->lease();
-  const auto until = steady_clock::now() + timeout_.load();
+  const nanoseconds timeout = timeout_;
+  const auto until = steady_clock::now() + timeout;
+  const auto released_until = until - timeout / 4;
   session->stop();    // what its thread is asking may take as long, too
-  const auto hanging = client_.keys_of(lease, until);
+  const auto hanging = client_.keys_of(lease, released_until);
   for (const std::string& key : hanging ? *hanging : std::vector<std::string>()) {
     const std::string owner = keys_.owner_of_life(key);
     if (owner.empty()) continue;
     if (keys_.is_name(owner)) {
       (void)free_name(
-          client_, owner, [&](const NameSeen& seen) { return seen.life && seen.life->lease == lease; }, until);
+          client_, owner, [&](const NameSeen& seen) { return seen.life && seen.life->lease == lease; }, released_until);
     } else {
       const Compare ours{Compare::What::lease_is, key, {}, lease};
-      (void)client_.commit({.guard = {ours}, .then = {erase({owner}), erase({key})}, .repeatable = true}, until);
+      (void)client_.commit({.guard = {ours}, .then = {erase({owner}), erase({key})}, .repeatable = true},
+                           released_until);
     }
   }
   (void)client_.revoke(lease, until);

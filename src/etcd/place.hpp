@@ -1,17 +1,13 @@
 // What the services of one process share at one prefix of one etcd: the connections, who the process is, its session.
 #pragma once
 
-#include "etcd/session.hpp"
-
-#include <keyrack/errors.hpp>
+#include "etcd/own_grants.hpp"
 
 #include <atomic>
-#include <map>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <string>
-#include <string_view>
+#include <vector>
 
 namespace keyrack::etcd {
 
@@ -30,14 +26,15 @@ class Place {
   std::uint64_t process() const { return process_; }
   std::int32_t pid() const { return pid_; }
 
+  OwnGrants& grants() { return grants_; }
+
   /// A session that is not lost, as far as is known. Errors: the client's.
   Answer<std::shared_ptr<Session>> session(steady_clock::time_point until);
 
-  /// What this process has been granted lately, on which session, and until when; none: it is not bound to one.
-  void granted(std::string_view signature, std::uint64_t token, const std::shared_ptr<Session>&, Instant end);
-  void released(std::string_view signature);
-  /// Until when nobody else can have that grant, as far as can be told without asking; empty: it is none we know of.
-  std::optional<steady_clock::time_point> believed_until(std::string_view signature, std::uint64_t token);
+  /// Has the session's thread, if there is one, try it until it is true: what could not be done in time, but must be.
+  void owe(std::function<bool(steady_clock::time_point until)> done);
+  /// The same for what undoes a write that may come late: tried for as long as that can be.
+  void owe_while_under_way(std::function<bool(steady_clock::time_point until)> undone);
 
   /// How long closing may take; what the last service says counts.
   void close_within(nanoseconds timeout) { timeout_ = timeout; }
@@ -57,16 +54,13 @@ class Place {
   const std::int32_t pid_;
   std::atomic<nanoseconds> timeout_;
   const nanoseconds session_ttl_;
-  std::mutex mutex_;    // guards session_; held while one is begun
-  std::shared_ptr<Session> session_;
+  OwnGrants grants_;
 
-  struct Bound {
-    std::uint64_t token;
-    std::weak_ptr<Session> session;
-    Instant end;
-  };
-  std::mutex bound_mutex_;    // guards bound_
-  std::map<std::string, Bound, std::less<>> bound_;
+  std::mutex mutex_;    // guards the rest; never held during a request
+  std::condition_variable begun_;
+  bool beginning_ = false;    // a session, in some thread
+  std::shared_ptr<Session> session_;
+  std::vector<std::shared_ptr<Session>> lost_;    // whose threads may still be in a request
 };
 
 /// A service's way to its place, which in a forked child is a new one.
@@ -90,6 +84,12 @@ class Connection {
       if (current_.compare_exchange_strong(seen, fresh.get())) return *fresh.release();
     }
     return *seen;
+  }
+
+  /// Null in a forked child that has not called yet.
+  std::shared_ptr<Place> place_if_mine() const {
+    const std::shared_ptr<Place>& seen = *current_.load();
+    return seen->mine() ? seen : nullptr;
   }
 
   const Options& options() const { return options_; }

@@ -43,6 +43,7 @@ struct NameRecord {
 
 struct WaiterRecord {
   std::uint64_t call = 0;
+  std::int64_t level = 0;
   std::uint64_t process = 0;     // that waits
   std::string signature = {};    // what for
 };

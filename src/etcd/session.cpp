@@ -5,12 +5,6 @@
 #include <system_error>
 
 namespace keyrack::etcd {
-namespace {
-
-/// etcd decides within seconds whether a request that it took is done.
-constexpr auto kUnderWay = std::chrono::seconds(30);
-
-}    // namespace
 
 Answer<std::shared_ptr<Session>> Session::begin(Client& client, nanoseconds ttl, nanoseconds timeout,
                                                 steady_clock::time_point until) {
@@ -58,11 +52,9 @@ void Session::add(std::shared_ptr<Beat> beat) {
   wake_.notify_all();
 }
 
-void Session::sweep(Range first, Range second) {
-  const std::lock_guard guard(mutex_);
-  litter_.push_back({{std::move(first), std::move(second)}, steady_clock::now() + kUnderWay});
-  due_ = std::min(due_, steady_clock::now());
-  wake_.notify_all();
+void Session::owe(std::function<bool(steady_clock::time_point)> done) {
+  add(std::make_shared<Beat>(std::min<nanoseconds>(std::chrono::milliseconds(500), ttl_ / 3),
+                             [done = std::move(done)](steady_clock::time_point until) { return !done(until); }));
 }
 
 void Session::loop() {
@@ -88,10 +80,9 @@ void Session::loop() {
     try {
       if (lease_first) {
         again = keep_alive();
-        if (!stopping_) sweep_all(std::min(again, steady_clock::now() + timeout_));
       } else {
         beat->due_ = now + beat->interval_;
-        if (!beat->stopped_) beat->run_(until);
+        if (!beat->stopped_ && !beat->run_(until)) beat->stop();
       }
     } catch (const std::exception&) {    // NOLINT(bugprone-empty-catch): no memory; then another time
     }
@@ -99,6 +90,7 @@ void Session::loop() {
     if (lease_first) due_ = again;
     std::erase_if(beats_, [](const auto& each) { return each->stopped_.load(); });
   }
+  ended_ = true;
 }
 
 bool Session::look(steady_clock::time_point until) {
@@ -125,22 +117,6 @@ steady_clock::time_point Session::keep_alive() {
   const auto asked_at = steady_clock::now();
   const bool heard = look(asked_at + std::min(ttl_ / 3, timeout_));
   return heard ? asked_at + ttl_ / 3 : steady_clock::now() + ttl_ / 10;
-}
-
-void Session::sweep_all(steady_clock::time_point until) {
-  std::vector<Litter> found;
-  {
-    const std::lock_guard guard(mutex_);
-    found.swap(litter_);
-  }
-  for (Litter& litter : found) {
-    Txn txn{.repeatable = true};
-    for (const Range& range : litter.ranges) txn.then.push_back(erase(range));
-    const bool deleted = client_.commit(txn, until).has_value();
-    if (deleted && steady_clock::now() > litter.until) continue;
-    const std::lock_guard guard(mutex_);
-    litter_.push_back(std::move(litter));
-  }
 }
 
 }    // namespace keyrack::etcd

@@ -12,10 +12,11 @@
 
 namespace keyrack::etcd {
 
-/// Something the session's thread does again and again until it is stopped.
+/// Something the session's thread does again and again until it is stopped, or says that it is done.
 class Beat {
  public:
-  Beat(nanoseconds interval, std::function<void(steady_clock::time_point until)> run)
+  /// `run` answers whether it is to be done again.
+  Beat(nanoseconds interval, std::function<bool(steady_clock::time_point until)> run)
       : interval_(interval), run_(std::move(run)) {}
 
   /// It does not begin again; what has begun goes on.
@@ -24,7 +25,7 @@ class Beat {
  private:
   friend class Session;
   const nanoseconds interval_;
-  const std::function<void(steady_clock::time_point)> run_;
+  const std::function<bool(steady_clock::time_point)> run_;
   std::atomic<bool> stopped_{false};
   steady_clock::time_point due_ = steady_clock::now() + interval_;    // the session's thread's alone
 };
@@ -41,8 +42,10 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// The thread begins no other request.
+  /// The thread begins no other request, and ends.
   void stop();
+  /// It has ended: nobody who lets go of the session last has to wait.
+  bool ended() const { return ended_.load(); }
 
   LeaseId lease() const { return lease_; }
   nanoseconds ttl() const { return ttl_; }
@@ -57,20 +60,13 @@ class Session {
 
   void add(std::shared_ptr<Beat>);
 
-  /// Deletes keys of a place that was left, as soon as etcd can be reached, and for as long as a request to make it may
-  /// still be under way.
-  void sweep(Range first, Range second);
+  /// Has `done` tried soon, and again until it is true: what a caller could not do in its time, but must be done.
+  void owe(std::function<bool(steady_clock::time_point until)> done);
 
  private:
-  struct Litter {
-    std::vector<Range> ranges;
-    steady_clock::time_point until;
-  };
-
   Session(Client& client, LeaseId lease, nanoseconds ttl, nanoseconds timeout, nanoseconds asked_at);
   void loop();
   steady_clock::time_point keep_alive();    // when it is due again
-  void sweep_all(steady_clock::time_point until);
   void heard_of(nanoseconds asked_at);
 
   Client& client_;
@@ -82,8 +78,7 @@ class Session {
   std::mutex mutex_;    // guards the rest; never held during a request
   std::condition_variable wake_;
   std::vector<std::shared_ptr<Beat>> beats_;
-  std::vector<Litter> litter_;
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false}, ended_{false};
   steady_clock::time_point due_;    // the thread's
   std::thread thread_;
 };

@@ -51,8 +51,10 @@ class QueuePlace {
       if (!session) return session.error();
       session_ = *std::move(session);
       taken_ = true;
-      const WaiterRecord waiter{
-          .call = ask_.call, .process = place_.process(), .signature = std::string(ask_.signature)};
+      const WaiterRecord waiter{.call = ask_.call,
+                                .level = ask_.level,
+                                .process = place_.process(),
+                                .signature = std::string(ask_.signature)};
       Txn txn{.then = {put(turn_.place, std::string(ask_.signee), session_->lease()),
                        put(turn_.waiter, encode(waiter), session_->lease())},
               .repeatable = true};
@@ -73,10 +75,13 @@ class QueuePlace {
 
  private:
   void leave() {
-    const Txn txn{.then = {erase({turn_.place}), erase({turn_.waiter})}, .repeatable = true};
-    const bool left = !taken_ || place_.client().commit(txn, limit_.now()).has_value();
+    const auto erased = [&client = place_.client(), place = turn_.place,
+                         waiter = turn_.waiter](steady_clock::time_point until) {
+      return client.commit({.then = {erase({place}), erase({waiter})}, .repeatable = true}, until).has_value();
+    };
+    const bool left = !taken_ || erased(limit_.now());
     // A place that comes back, or stays, would hold up all behind it for as long as this process lives.
-    if (!left || in_doubt_) session_->sweep({turn_.place}, {turn_.waiter});
+    if (!left || in_doubt_) place_.owe_while_under_way(erased);
   }
 
   Place& place_;
@@ -95,8 +100,10 @@ class CycleSearch {
               steady_clock::time_point until)
       : place_(place), ask_(ask), clock_{clock_error}, at_(at), since_(since), until_(until) {}
 
-  bool found_from(const LockSeen& held) {
-    if (!held.exists(clock_) || held.can_be_taken(clock_)) return false;    // nobody waits for that for long
+  /// Who is of that level waits for that.
+  bool found_from(const LockSeen& held, std::int64_t level) {
+    // Nobody waits for that for long.
+    if (!held.exists(clock_) || held.can_be_taken(clock_) || level > held.level()) return false;
     const GrantRecord& holder = held.record;
     if (ask_.owns(holder, place_.process())) return true;
     const std::uint64_t process = holder.bound != 0 ? holder.process : 0;    // 0: whoever says so
@@ -105,7 +112,7 @@ class CycleSearch {
     return std::any_of(waiters.begin(), waiters.end(), [&](const KeyValue& kv) {
       const WaiterRecord waiter = decode_waiter(kv);
       if (kv.created >= since_ || (process != 0 && waiter.process != process)) return false;
-      return found_from(lock_seen(read_at(place_.keys().state(waiter.signature)), at_));
+      return found_from(lock_seen(read_at(place_.keys().state(waiter.signature)), at_), waiter.level);
     });
   }
 
@@ -150,10 +157,14 @@ Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, const 
   if (!tried) return refused(error_of(tried.error()));
   if (tried->granted) return *std::move(tried->granted);
 
-  const auto in_the_way = [&](Errc code) {
-    return tried->refused ? tried->seen.refusal(code) : refused(code);    // else: it is another one's turn
+  // Holds it already, and does not renew.
+  if (tried->refused && ask.owns(tried->seen.record, place.process())) return refused(Errc::would_deadlock);
+
+  const auto timed_out = [&] {
+    const LockSeen& seen = tried->seen;    // nobody has it: then it is the turn of one who waits
+    return seen.exists(Clock{clock_error}) ? seen.refusal(Errc::timed_out) : refused(Errc::timed_out);
   };
-  if (steady_clock::now() >= until) return in_the_way(Errc::timed_out);
+  if (steady_clock::now() >= until) return timed_out();
 
   QueuePlace mine(place, ask, limit, tried->seen.revision);
   for (bool take = true;; take = tried->place_is_gone) {
@@ -170,9 +181,9 @@ Result<LockResponse, Refusal> wait_for_lock(Place& place, const Ask& ask, const 
       return *std::move(tried->granted);
     }
     if (tried->place_is_gone) continue;
-    if (steady_clock::now() >= until) return in_the_way(Errc::timed_out);
+    if (steady_clock::now() >= until) return timed_out();
     CycleSearch search(place, ask, clock_error, tried->seen.revision, mine.since(), limit.now());
-    if (search.found_from(tried->seen)) return in_the_way(Errc::would_deadlock);
+    if (search.found_from(tried->seen, ask.level)) return refused(Errc::would_deadlock);
 
     const auto wake = next_look(*tried, Clock{clock_error}, mine.session_ttl(), until);
     const Range watched = tried->ahead.empty() ? keys.state(ask.signature) : Range{tried->ahead};

@@ -248,16 +248,18 @@ bool tells_of_change(std::string_view line) {
   const Json json = parse_object(line);
   const Json& result = result_of(json);
   const Json* events = member(result, "events");
-  return (events != nullptr && !events->empty()) || result.contains("canceled");
+  const Json* canceled = member(result, "canceled");
+  return (events != nullptr && !events->empty()) || (canceled != nullptr && *canceled != false);
 }
 
 std::optional<EtcdError> parse_error(std::string_view body) {
   const Json json = Json::parse(body, nullptr, false);
   if (!json.is_object()) return {};
+  // Up to etcd 3.5 the text stands under `error`, too, or in streams all of it does; from 3.6 on neither is there.
   const Json* told = member(json, "error");
-  if (told == nullptr) return {};
-  const Json& error = told->is_object() ? *told : json;    // in streams it is an object of its own
+  const Json& error = told != nullptr && told->is_object() ? *told : json;
   const Json* message = member(error, "message");
+  if (told == nullptr && message == nullptr) return {};
   const char* code = error.contains("grpc_code") ? "grpc_code" : "code";
   return EtcdError{static_cast<int>(number_in(error, code)),
                    message != nullptr && message->is_string() ? message->get<std::string>() : "no message"};

@@ -19,7 +19,7 @@ struct Garbage : std::runtime_error {
 };
 
 struct KeyValue {
-  std::string key, value;
+  std::string key = {}, value = {};
   Revision created = 0, modified = 0;
   std::int64_t version = 0;    // 1 when it was created, one more at each change
   LeaseId lease = 0;

@@ -55,6 +55,9 @@ TEST(EtcdOptions, NameTheOffendingPart) {
   EXPECT_EQ(detail("me@a:1/x"), "endpoint a:1: give user and password as options of these names, not before it");
   EXPECT_EQ(detail("me:secret@a:1/x"), detail("me@a:1/x"));
   EXPECT_EQ(detail("a:1/x//y"), "prefix /y: has an empty part, or a NUL inside");
+  EXPECT_EQ(detail("a:1/x/lock"), "prefix x/lock: its part lock is what keys of x go on with");
+  EXPECT_EQ(detail("a:1/x/y/%6eame/z"), "prefix x/y/name: its part name is what keys of x/y go on with");
+  EXPECT_EQ(detail("a:1/lock/locks"), "fine");
   EXPECT_EQ(detail("a:1/x?session_ttl=10ms"), "session_ttl=10ms: too short or too long");
   EXPECT_EQ(detail("a:1/x?timeout=fast"), "timeout=fast is not a duration (write 250ms, 10s, 1m30s)");
   EXPECT_EQ(detail("a:1/x?cert=c"), "cert and key: give both or none");

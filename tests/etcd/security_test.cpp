@@ -114,5 +114,17 @@ TEST_F(EtcdSecurity, AnOldTokenIsReplaced) {
   EXPECT_EQ(outcome(locks->check("kept")), "dora");
 }
 
+TEST_F(EtcdSecurity, AuthenticationMayBeSwitchedOffAndOn) {
+  const auto locks = open_lock_service(url(worker())).value();
+  const std::string root =
+      etcd::parse_token(cluster_->ask("/v3/auth/authenticate", R"({"name": "root", "password": "of root"})"));
+  cluster_->ask("/v3/auth/disable", "{}", root);
+  EXPECT_EQ(outcome(locks->lock({"switched", "anna"})), "ok");
+  EXPECT_EQ(opening(url(worker())), "open") << "a user that nobody asks for";
+  cluster_->ask("/v3/auth/enable", "{}");
+  EXPECT_EQ(outcome(locks->check("switched")), "anna");
+  EXPECT_EQ(opening(url(certified())), "permission_denied");
+}
+
 }    // namespace
 }    // namespace keyrack
