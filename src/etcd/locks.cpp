@@ -208,7 +208,7 @@ Answer<Release> release(Place& place, std::string_view signature, const std::fun
                     until);
     if (!answer) return answer.error();
     if (answer->succeeded) {
-      place.grants().forget(signature);
+      place.grants().forget(signature, seen->token());
       end_lease_of(place.client(), seen->kv, until);
       return Release{.done = true, .seen = *std::move(seen)};
     }

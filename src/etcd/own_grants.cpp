@@ -19,13 +19,14 @@ void OwnGrants::remember(std::string_view signature, LockSeen seen, const std::s
       return !living || living->lost();
     });
   }
-  grants_.insert_or_assign(std::string(signature), Grant{std::move(seen), session});
+  const auto [known, is_new] = grants_.try_emplace(std::string(signature), Grant{seen, session});
+  if (!is_new && known->second.seen.revision < seen.revision) known->second = Grant{std::move(seen), session};
 }
 
 void OwnGrants::forget(std::string_view signature, std::uint64_t token) {
   const std::lock_guard guard(mutex_);
   const auto found = grants_.find(signature);
-  if (found != grants_.end() && (token == 0 || found->second.seen.token() == token)) grants_.erase(found);
+  if (found != grants_.end() && found->second.seen.token() == token) grants_.erase(found);
 }
 
 std::optional<LockSeen> OwnGrants::find(std::string_view signature) {

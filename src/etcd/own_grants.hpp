@@ -17,10 +17,9 @@ namespace keyrack::etcd {
 /// Safe from many threads. All of it may be out of date: whoever uses it compares revisions, or asks.
 class OwnGrants {
  public:
-  /// `session`: that it is bound to, if any.
+  /// `session`: that it is bound to, if any. What was granted before counts no more.
   void remember(std::string_view signature, LockSeen, const std::shared_ptr<Session>& session);
-  /// That grant only, where a token is given.
-  void forget(std::string_view signature, std::uint64_t token = 0);
+  void forget(std::string_view signature, std::uint64_t token);
 
   /// As it was granted.
   std::optional<LockSeen> find(std::string_view signature);
