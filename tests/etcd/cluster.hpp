@@ -54,7 +54,7 @@ class Cluster {
   void cut_off(std::size_t member);
   void join_all();
 
-  /// Returns when a write goes through again. Throws std::runtime_error when none does.
+  /// Returns when a write goes through again at each member that runs. Throws std::runtime_error when none does.
   void await_health() const;
 
   /// The member that leads; size() while none does.
@@ -78,7 +78,7 @@ class Cluster {
   bool new_ = true;
 };
 
-/// Of one member, for all tests of a program. Started on first use.
-Cluster& shared_cluster();
+/// For all tests of a program. Started on first use, which decides how many members it has.
+Cluster& shared_cluster(std::size_t members = 1);
 
 }    // namespace keyrack::tests
