@@ -245,7 +245,12 @@ void Cluster::kill(std::size_t number) {
   }
 }
 
-void Cluster::stop(std::size_t number) const { ::kill(members_[number].pid, SIGSTOP); }
+void Cluster::stop(std::size_t number) const {
+  ::kill(members_[number].pid, SIGSTOP);
+  while (::waitpid(members_[number].pid, nullptr, WUNTRACED) < 0 && errno == EINTR) {
+  }
+}
+
 void Cluster::resume(std::size_t number) const { ::kill(members_[number].pid, SIGCONT); }
 
 void Cluster::await_health() const {

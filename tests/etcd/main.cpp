@@ -51,7 +51,7 @@ bool reap(std::vector<pid_t>& shards) {
 /// As long as `busy`. How many were killed.
 int kill_leaders(keyrack::tests::Cluster& cluster, const std::function<bool()>& busy) {
   // Each leader gives all leases their whole time anew: deaths are noticed in the longer pause, or not at all.
-  constexpr std::array kPauses{std::chrono::seconds(6), std::chrono::seconds(2)};
+  constexpr std::array kPauses{std::chrono::seconds(5), std::chrono::seconds(1)};
   std::size_t killed = 0;
   while (busy()) {
     const std::size_t leader = cluster.leader();
