@@ -212,7 +212,7 @@ TEST_F(EtcdFaults, NoCallTakesLongerThanItsTimeout) {
     const auto expect_unavailable = [&](auto&& call) {
       const auto asked_at = steady_clock::now();
       EXPECT_EQ(outcome(call()), "backend_unavailable");
-      EXPECT_LT(steady_clock::now() - asked_at, 5s) << "ten times as much as it may, for a machine that is busy";
+      EXPECT_LT(steady_clock::now() - asked_at, 3s) << "more than it may, and what a busy machine takes";
     };
     expect_unavailable([&] { return service->lock({"job", "anna"}); });
     expect_unavailable([&] { return service->lock_for({"job", "anna"}, 1h); });
@@ -234,7 +234,7 @@ TEST_F(EtcdFaults, EachServiceHasATimeoutOfItsOwn) {
   proxy_.spoil(Fault::silent, Proxy::kAlways);
   const auto asked_at = steady_clock::now();
   EXPECT_EQ(outcome(hasty->check("job")), "backend_unavailable");
-  EXPECT_LT(steady_clock::now() - asked_at, 15s) << "the other one's is 20s";
+  EXPECT_LT(steady_clock::now() - asked_at, 5s) << "the other one's is 20s";
   proxy_.spare();
 }
 
