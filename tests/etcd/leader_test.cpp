@@ -121,11 +121,14 @@ void take_a_bound_turn(LockService& locks, const std::string& signee, Guarded& g
   unlock(guarded, [&] { return locks.unlock({"bound", signee}); });
 }
 
-void hold_a_name(NameManager& names, Guarded& guarded) {
+template <class Meanwhile>
+void hold_a_name(NameManager& names, Guarded& guarded, Meanwhile&& meanwhile) {
   auto held = names.hold("stack");
   if (!counted(held, guarded)) return;
   Confirmation mine(guarded.held_by.at(std::stoul(held->name())), etcd::random_number(), guarded);
-  for (int i = 0; i < 2; ++i) mine.ask([&] { return held->status(); });
+  mine.ask([&] { return held->status(); });
+  meanwhile();
+  mine.ask([&] { return held->status(); });
   guarded.unavailable += outcome(held->release()) == "backend_unavailable";
 }
 
@@ -133,9 +136,10 @@ void take_turns(const std::string& url, const std::string& signee, Guarded& guar
   const auto locks = opened(open_lock_service, url);
   const auto names = opened(open_name_manager, url);
   while (!guarded.over) {
-    take_a_turn(*locks, signee, guarded);
-    take_a_bound_turn(*locks, signee, guarded);
-    hold_a_name(*names, guarded);
+    hold_a_name(*names, guarded, [&] {
+      take_a_turn(*locks, signee, guarded);
+      take_a_bound_turn(*locks, signee, guarded);
+    });
   }
 }
 

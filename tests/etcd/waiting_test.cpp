@@ -64,7 +64,7 @@ TEST_F(EtcdWaiting, TheHighestLevelFirstThenByArrival) {
   std::mutex mutex;
   std::string order;
   std::vector<std::thread> waiters;
-  for (const std::int32_t level : {0, 0, 2, 1, 2, 0}) {
+  for (const std::int32_t level : {0, 0, 2, 1, 2, 0, 0, 0}) {
     const std::string signee = std::to_string(waiters.size());
     LockService& service = waiters.size() % 2 == 0 ? *holder : *others;
     waiters.emplace_back([&, level, signee] {
@@ -79,7 +79,7 @@ TEST_F(EtcdWaiting, TheHighestLevelFirstThenByArrival) {
   }
   EXPECT_EQ(outcome(holder->unlock({"job", "anna"})), "ok");
   for (std::thread& waiter : waiters) waiter.join();
-  EXPECT_EQ(order, "243015");
+  EXPECT_EQ(order, "24301567");
 }
 
 TEST_F(EtcdWaiting, AHandOverCostsTheSameHoweverManyWait) {
@@ -89,7 +89,7 @@ TEST_F(EtcdWaiting, AHandOverCostsTheSameHoweverManyWait) {
 
 TEST_F(EtcdWaiting, AMemberThatIsKilledForgetsNothing) {
   tests::Cluster own;
-  const std::string url = this->url(own.endpoint(0), "timeout=30s&session_ttl=60s");
+  const std::string url = this->url(own.endpoint(0), "timeout=30s&session_ttl=300s");
   const auto locks = open_lock_service(url).value();
   const auto names = open_name_manager(url).value();
   const auto granted = locks->lock({"job", "anna"}, kBound);
