@@ -5,13 +5,18 @@
 #include "etcd/records.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <ctime>
 #include <optional>
 
 namespace keyrack::etcd {
 
+/// How far this process's wall clock is ahead of the host's: for tests, which set it.
+inline std::atomic<nanoseconds> wall_clock_shift{};
+
 inline Instant wall_clock() {
-  return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const nanoseconds shift = wall_clock_shift.load(std::memory_order_relaxed);
+  return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch() + shift).count();
 }
 
 /// An instant of the wall clock, as it stands now, on the host's monotonic one.

@@ -80,8 +80,8 @@ std::string text_in(const nlohmann::json& json, const char* name) {
 
 bool have_etcd() { return std::system("command -v etcd >/dev/null") == 0; }
 
-Cluster& shared_cluster() {
-  static Cluster cluster;
+Cluster& shared_cluster(std::size_t members) {
+  static Cluster cluster(members);
   return cluster;
 }
 
@@ -245,14 +245,24 @@ void Cluster::kill(std::size_t number) {
   }
 }
 
-void Cluster::stop(std::size_t number) const { ::kill(members_[number].pid, SIGSTOP); }
+void Cluster::stop(std::size_t number) const {
+  ::kill(members_[number].pid, SIGSTOP);
+  while (::waitpid(members_[number].pid, nullptr, WUNTRACED) < 0 && errno == EINTR) {
+  }
+}
+
 void Cluster::resume(std::size_t number) const { ::kill(members_[number].pid, SIGCONT); }
 
 void Cluster::await_health() const {
-  etcd::Client client(access());
   const auto until = steady_clock::now() + std::chrono::minutes(1);
-  const auto written = client.commit({.then = {etcd::put("health", "")}, .repeatable = true}, until);
-  if (!written) throw std::runtime_error("etcd does not start: " + written.error().what);
+  etcd::Access asked = access();
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (members_[i].pid < 0) continue;
+    asked.endpoints = {endpoint(i)};
+    etcd::Client client(asked);
+    const auto written = client.commit({.then = {etcd::put("health", "")}, .repeatable = true}, until);
+    if (!written) throw std::runtime_error("etcd does not start: " + written.error().what);
+  }
 }
 
 std::size_t Cluster::leader() const {

@@ -32,7 +32,8 @@ class Cluster {
   Cluster& operator=(const Cluster&) = delete;
 
   std::size_t size() const { return members_.size(); }
-  std::string endpoint(std::size_t member) const { return "127.0.0.1:" + std::to_string(members_[member].client_port); }
+  int client_port(std::size_t member) const { return members_[member].client_port; }
+  std::string endpoint(std::size_t member) const { return "127.0.0.1:" + std::to_string(client_port(member)); }
   std::string endpoints() const;    // with commas between
   /// How all of them are reached, as whoever they trust.
   etcd::Access access() const;
@@ -45,8 +46,8 @@ class Cluster {
   std::size_t leases() const;
 
   void start(std::size_t member);
-  void kill(std::size_t member);    // SIGKILL; dead and reaped when this returns
-  void stop(std::size_t member) const;
+  void kill(std::size_t member);          // SIGKILL; dead and reaped when this returns
+  void stop(std::size_t member) const;    // SIGSTOP; stopped when this returns
   void resume(std::size_t member) const;
 
   /// Where peers are proxied: no other member hears of that one, nor it of them, until all are joined again. Whoever
@@ -54,7 +55,7 @@ class Cluster {
   void cut_off(std::size_t member);
   void join_all();
 
-  /// Returns when a write goes through again. Throws std::runtime_error when none does.
+  /// Returns when a write goes through again at each member that runs. Throws std::runtime_error when none does.
   void await_health() const;
 
   /// The member that leads; size() while none does.
@@ -78,7 +79,7 @@ class Cluster {
   bool new_ = true;
 };
 
-/// Of one member, for all tests of a program. Started on first use.
-Cluster& shared_cluster();
+/// For all tests of a program. Started on first use, which decides how many members it has.
+Cluster& shared_cluster(std::size_t members = 1);
 
 }    // namespace keyrack::tests

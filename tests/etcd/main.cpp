@@ -1,23 +1,30 @@
 // Runs the tests where there is an etcd to run them on.
-//   --shards N   so many processes share the tests, and one cluster: most tests wait
+//   --shards N         so many processes share the tests, and one cluster: most tests wait
+//   --kill-leaders M   the cluster has M members, and its leader is killed and started again as long as tests run
 #include "cluster.hpp"
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <csignal>
 
 namespace {
+
+using std::chrono::steady_clock;
 
 [[noreturn]] void run_shard(int number, int count, const std::string& log) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -29,8 +36,39 @@ namespace {
   ::_exit(status);    // the cluster is not its own
 }
 
-int run_shards(int count) {
-  const auto& cluster = keyrack::tests::shared_cluster();
+/// Forgets those that have ended; whether all of these passed.
+bool reap(std::vector<pid_t>& shards) {
+  bool passed = true;
+  std::erase_if(shards, [&](pid_t shard) {
+    int status = -1;
+    if (::waitpid(shard, &status, WNOHANG) == 0) return false;
+    passed = passed && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return true;
+  });
+  return passed;
+}
+
+/// As long as `busy`. How many were killed.
+int kill_leaders(keyrack::tests::Cluster& cluster, const std::function<bool()>& busy) {
+  // Each leader gives all leases their whole time anew: deaths are noticed in the longer pause, or not at all.
+  constexpr std::array kPauses{std::chrono::seconds(5), std::chrono::seconds(1)};
+  std::size_t killed = 0;
+  while (busy()) {
+    const std::size_t leader = cluster.leader();
+    if (leader == cluster.size()) continue;
+    cluster.kill(leader);
+    ++killed;
+    cluster.await_health();
+    cluster.start(leader);
+    cluster.await_health();
+    const auto until = steady_clock::now() + kPauses[killed % kPauses.size()];
+    while (busy() && steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return static_cast<int>(killed);
+}
+
+int run_shards(int count, std::size_t members) {
+  auto& cluster = keyrack::tests::shared_cluster(members);
   const auto log = [&](int number) { return cluster.file("shard" + std::to_string(number)); };
   std::vector<pid_t> shards;
   for (int i = 0; i < count; ++i) {
@@ -38,13 +76,16 @@ int run_shards(int count) {
     if (shards.back() == 0) run_shard(i, count, log(i));
   }
   bool passed = true;
-  for (int i = 0; i < count; ++i) {
-    int status = -1;
-    ::waitpid(shards[static_cast<std::size_t>(i)], &status, 0);
-    std::cout << std::ifstream(log(i)).rdbuf() << std::flush;
-    passed = passed && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  }
-  return passed ? EXIT_SUCCESS : EXIT_FAILURE;
+  const auto busy = [&] {
+    passed = reap(shards) && passed;
+    return !shards.empty();
+  };
+  const int killed = members > 1 ? kill_leaders(cluster, busy) : 0;
+  while (busy()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (int i = 0; i < count; ++i) std::cout << std::ifstream(log(i)).rdbuf() << std::flush;
+  if (members == 1) return passed ? EXIT_SUCCESS : EXIT_FAILURE;
+  std::printf("%d leaders killed\n", killed);
+  return passed && killed >= 3 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 }    // namespace
@@ -56,5 +97,12 @@ int main(int argc, char** argv) {
     std::puts("SKIPPED: there is no etcd here (tools/setup installs it)");
     return kSkipped;
   }
-  return argc == 3 && std::string_view(argv[1]) == "--shards" ? run_shards(std::atoi(argv[2])) : RUN_ALL_TESTS();
+  int shards = 0;
+  std::size_t members = 1;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    if (option == "--shards") shards = std::atoi(argv[i + 1]);
+    if (option == "--kill-leaders") members = std::stoul(argv[i + 1]);
+  }
+  return shards > 0 ? run_shards(shards, members) : RUN_ALL_TESTS();
 }

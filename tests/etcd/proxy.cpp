@@ -1,7 +1,7 @@
 #include "proxy.hpp"
 
+#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -15,6 +15,8 @@
 
 namespace keyrack::tests {
 namespace {
+
+using std::chrono::steady_clock;
 
 sockaddr_in loopback(int port) {
   sockaddr_in address{};
@@ -88,14 +90,14 @@ void Proxy::loop() {
       polled.push_back({pair.client, POLLIN, 0});
       polled.push_back({pair.member, POLLIN, 0});
     }
-    // Now and then, for connections that must end because they were swallowed once.
-    if (::poll(polled.data(), polled.size(), whose_ ? 50 : -1) < 0) continue;
+    if (::poll(polled.data(), polled.size(), until_something_is_due()) < 0) continue;
     if (polled[0].revents != 0) return;
     std::size_t at = 2;
     for (auto pair = pairs_.begin(); pair != pairs_.end(); at += 2) {
       bool open = !pair->swallowed || is_swallowed(*pair);
       open = open && (polled[at].revents == 0 || forward_request(*pair));
       if (open && polled[at + 1].revents != 0) open = forward_answer(*pair);
+      open = open && forward_what_is_due(*pair);
       if (open) {
         ++pair;
         continue;
@@ -120,6 +122,36 @@ void Proxy::loop() {
   }
 }
 
+int Proxy::until_something_is_due() const {
+  int span = whose_ ? 50 : -1;    // now and then, for connections that must end because they were swallowed once
+  for (const Pair& pair : pairs_) {
+    if (pair.answer.empty()) continue;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(pair.due - steady_clock::now()).count();
+    const int due = static_cast<int>(std::max<std::int64_t>(left, 0));
+    span = span < 0 ? due : std::min(span, due);
+  }
+  return span;
+}
+
+bool Proxy::forward_what_is_due(Pair& pair) {
+  if (pair.answer.empty() || steady_clock::now() < pair.due) return true;
+  return send_all(pair.client, std::exchange(pair.answer, {}));
+}
+
+void Proxy::count(const std::string& request) {
+  constexpr std::string_view kPost = "POST ";
+  if (!request.starts_with(kPost)) return;    // the rest of one
+  const std::lock_guard guard(mutex_);
+  ++asked_[request.substr(kPost.size(), request.find(' ', kPost.size()) - kPost.size())];
+}
+
+int Proxy::asked(const std::string& path) const {
+  const std::lock_guard guard(mutex_);
+  int all = 0;
+  for (const auto& [asked, times] : asked_) all += path.empty() || asked == path ? times : 0;
+  return all;
+}
+
 bool Proxy::is_spoiled() {
   if (left_ <= 0) return false;
   if (spared_ > 0) {
@@ -139,6 +171,7 @@ bool Proxy::swallow_from(int socket, Pair& pair) const {
 bool Proxy::forward_request(Pair& pair) {
   if (is_swallowed(pair)) return swallow_from(pair.client, pair);
   const std::string part = receive(pair.client);
+  count(part);
   if (part.empty() || (fault_ == Fault::apart && is_spoiled())) return false;
   if (pair.request.empty() && (fault_ != Fault::late || !part.starts_with("POST /v3/kv/txn ") || !is_spoiled())) {
     return send_all(pair.member, part);
@@ -167,6 +200,10 @@ bool Proxy::forward_answer(Pair& pair) {
   std::string answer = receive(pair.member);
   if (answer.empty()) return false;
   if (pair.mute) return true;
+  if (!pair.answer.empty()) {
+    pair.answer += answer;
+    return true;
+  }
   if (fault_ == Fault::apart || fault_ == Fault::late || !is_spoiled()) return send_all(pair.client, answer);
   if (when_lost_) std::exchange(when_lost_, nullptr)();
   const std::size_t body = std::min(answer.find("\r\n\r\n"), answer.size());
@@ -187,8 +224,9 @@ bool Proxy::forward_answer(Pair& pair) {
       answer = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"header\": 7}";
       break;
     case Fault::slow:
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-      break;
+      pair.answer = std::move(answer);
+      pair.due = steady_clock::now() + delay_.load();
+      return true;
     case Fault::silent:
       pair.mute = true;
       return true;

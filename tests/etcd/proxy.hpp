@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -19,7 +21,7 @@ class Proxy {
     truncate,    // half of the answer comes
     corrupt,     // all of it comes, and some of it is not what it was
     garbage,     // something else comes in its place
-    slow,        // it comes after a second
+    slow,        // it comes late, see delay_by()
     silent,      // nothing comes, and nobody hangs up
     apart,       // nothing passes: etcd hears nothing
     late,        // of transactions: the request itself is kept back until deliver(), and its sender cut off
@@ -51,6 +53,12 @@ class Proxy {
   void spare() { left_ = 0; }
   int left() const { return left_; }
 
+  /// How late what is slow comes.
+  void delay_by(std::chrono::milliseconds span) { delay_ = span; }
+
+  /// How many requests have come in, of that path alone where one is given.
+  int asked(const std::string& path = {}) const;
+
   /// Called once, when the next answer is lost, before anybody learns of it. Set it while nothing is under way.
   void when_lost(std::function<void()> call) { when_lost_ = std::move(call); }
 
@@ -64,6 +72,8 @@ class Proxy {
     bool mute = false;
     bool swallowed = false;      // some of what was said
     std::string request = {};    // that is kept back
+    std::string answer = {};     // that is due later
+    std::chrono::steady_clock::time_point due = {};
   };
   void loop();
   bool forward_request(Pair&);
@@ -71,6 +81,9 @@ class Proxy {
   bool is_swallowed(const Pair& pair) const { return (swallowed_ >> pair.whose & 1) != 0; }
   bool swallow_from(int socket, Pair&) const;
   bool forward_answer(Pair&);    // false: the connection is over
+  static bool forward_what_is_due(Pair&);
+  int until_something_is_due() const;    // in milliseconds, for poll
+  void count(const std::string& request);
   int connect_to_member() const;
 
   const int member_port_;
@@ -81,8 +94,10 @@ class Proxy {
   std::atomic<Fault> fault_{Fault::none};
   std::atomic<int> left_{0}, spared_{0};
   std::function<void()> when_lost_;
-  std::mutex mutex_;    // guards late_
+  std::atomic<std::chrono::milliseconds> delay_{std::chrono::seconds(1)};
+  mutable std::mutex mutex_;    // guards the next two
   std::list<std::string> late_;
+  std::map<std::string, int> asked_;    // by path
   std::list<Pair> pairs_;
   std::thread thread_;
 };
