@@ -1,28 +1,54 @@
 // The command by an etcd:// URL: what makes sense there works, the rest is refused by name.
+#include "../command/harness.hpp"
 #include "cluster.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include <sys/wait.h>
 
 namespace keyrack {
 namespace {
 
+using command_test::contains;
+using command_test::eventually;
+using command_test::Process;
+using command_test::Words;
+using std::chrono::steady_clock;
+
 struct Ended {
   int status = -1;
   std::string said;    // on both outputs
 };
 
+/// etcd is silent, as a host that is cut off is, until the end.
+class Silence {
+ public:
+  Silence() { tests::shared_cluster().stop(0); }
+  ~Silence() { tests::shared_cluster().resume(0); }
+  Silence(const Silence&) = delete;
+  Silence& operator=(const Silence&) = delete;
+};
+
 class EtcdCommand : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const std::string url = "etcd://" + tests::shared_cluster().endpoint(0) + "/command?session_ttl=2s&timeout=20s";
-    ::setenv("KEYRACK_URL", url.c_str(), 1);
+  void SetUp() override { ::setenv("KEYRACK_URL", url("session_ttl=2s&timeout=20s").c_str(), 1); }
+
+  static std::string url(const std::string& options) {
+    return "etcd://" + tests::shared_cluster().endpoint(0) + "/command?" + options;
+  }
+
+  /// `keyrack WORDS` beside the test.
+  static Process start(const std::string& options, Words words) {
+    words.insert(words.begin(), KEYRACK_COMMAND);
+    return {std::move(words), url(options)};
   }
 
   /// A line of the shell in which `keyrack` is the command.
@@ -73,6 +99,39 @@ TEST_F(EtcdCommand, RunIsTakenOverWhenItIsKilled) {
          " until keyrack check killed >/dev/null 2>&1; do sleep 0.1; done; kill -9 $victim;"
          " wait $victim 2>/dev/null; keyrack run --wait 60s killed -- echo mine",
          0, "mine");
+}
+
+TEST_F(EtcdCommand, HoldOutlastsASilenceOfEtcd) {
+  Process holder = start("timeout=500ms&session_ttl=10m", {"hold", "steady"});
+  ASSERT_TRUE(eventually([&] { return holder.out() == "0\n"; })) << holder.err();
+  {
+    const Silence silence;
+    const auto asked = [](const std::string& command) {
+      return shell("keyrack --url '" + url("timeout=500ms") + "' " + command).status;
+    };
+    // Longer than it takes to look, and to get no answer.
+    for (const auto until = steady_clock::now() + std::chrono::seconds(3); steady_clock::now() < until;) {
+      EXPECT_EQ(asked("check job"), 3);
+    }
+  }
+  expect("keyrack try-acquire steady 0", 1, "keyrack: steady/0: somebody has that name");
+  EXPECT_FALSE(holder.ended());
+  holder.signal(SIGTERM);
+  EXPECT_EQ(holder.wait(), 0);
+  EXPECT_EQ(holder.err(), "");
+}
+
+TEST_F(EtcdCommand, HoldEndsWhenTheNameIsLost) {
+  Process bare = start("timeout=20s&session_ttl=10m", {"hold", "reset"});
+  ASSERT_TRUE(eventually([&] { return bare.out() == "0\n"; })) << bare.err();
+  Process with_command =
+      start("timeout=20s&session_ttl=10m", {"hold", "reset", "--", "sh", "-c", "echo $KEYRACK_NAME; exec cat"});
+  ASSERT_TRUE(eventually([&] { return with_command.out() == "1\n"; })) << with_command.err();
+  expect("keyrack reset", 0, "");
+  EXPECT_EQ(bare.wait(), 1);
+  EXPECT_EQ(bare.err(), "keyrack: 0 of reset: what you held was taken away; hold another\n");
+  EXPECT_EQ(with_command.wait(), 1);
+  EXPECT_EQ(with_command.err(), "keyrack: 1 of reset: what you held was taken away; hold another\n");
 }
 
 TEST_F(EtcdCommand, WhatLooksIntoSegmentsIsRefusedByName) {

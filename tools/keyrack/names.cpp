@@ -39,10 +39,12 @@ int hold(const CommandLine& line, const FamilyOptions& options) {
   };
   bool lost = false;
   const auto still_held = [&] {
-    const std::error_code error = held->status();
-    if (error) tell_loss(error);
-    lost = lost || error;
-    return !error;
+    // Who cannot be asked has not taken it away.
+    if (const std::error_code error = held->status(); error == Errc::lost) {
+      tell_loss(error);
+      lost = true;
+    }
+    return !lost;
   };
   if (line.child.empty()) {
     Output output;
