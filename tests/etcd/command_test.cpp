@@ -135,7 +135,8 @@ TEST_F(EtcdCommand, HoldEndsWhenTheNameIsLost) {
 }
 
 TEST_F(EtcdCommand, WhatLooksIntoSegmentsIsRefusedByName) {
-  for (const std::string command : {"dump", "waits", "watch job", "top", "stats", "verify", "repair", "create", "rm"}) {
+  for (const std::string command : {"dump", "waits", "watch job", "top", "stats", "verify", "repair", "create", "ls",
+                                    "rm", "rm keyrack-command-test-none"}) {
     const std::string name = command.substr(0, command.find(' '));
     expect("keyrack " + command, 2, "keyrack: " + name + " works on shm:// only, not on etcd://");
   }

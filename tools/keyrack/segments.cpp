@@ -42,7 +42,9 @@ int create(const CommandLine& line, const CreateOptions&) {
   return output.finish();
 }
 
-int list_segments(const CommandLine&, const ListSegmentsOptions& options) {
+int list_segments(const CommandLine& line, const ListSegmentsOptions& options) {
+  int status = kDone;
+  if (!require_segments(line, "ls", status)) return status;
   const auto files = keyrack::list_segments();
   if (!files) return fail("segments", files.error());
   Output output;
@@ -105,6 +107,7 @@ int list_segments(const CommandLine&, const ListSegmentsOptions& options) {
 
 int remove(const CommandLine& line, const RemoveOptions& options) {
   int status = kDone;
+  if (!require_segments(line, "rm", status)) return status;
   for (const std::string& word : line.words) {    // the parser takes such a word apart, and others would be removed
     if (word.starts_with('[') && word.ends_with(']')) {
       return complain(kUsage, "{}: give a segment of such a name by its URL, with %5B and %5D", word);

@@ -9,6 +9,8 @@
 namespace keyrack::command {
 namespace {
 
+constexpr std::string_view kSegments = "shm://";
+
 template <class Service>
 std::unique_ptr<Service> value_of(Opened<Service> opened, std::string_view subject, int& status) {
   if (opened) return *std::move(opened);
@@ -26,13 +28,17 @@ std::unique_ptr<NameManager> open_names(const CommandLine& line, int& status) {
   return value_of(open_name_manager(line.url), line.url, status);
 }
 
+bool is_for_segments(const CommandLine& line) { return line.url.starts_with(kSegments); }
+
+bool require_segments(const CommandLine& line, std::string_view command, int& status) {
+  if (is_for_segments(line)) return true;
+  status = complain(kUsage, "{} works on shm:// only, not on {}", command, url::without_password(line.url));
+  return false;
+}
+
 std::optional<shm::Options> segment_of(const CommandLine& line, std::string_view command, int& status) {
-  constexpr std::string_view kProtocol = "shm://";
-  if (!line.url.starts_with(kProtocol)) {
-    status = complain(kUsage, "{} works on shm:// only, not on {}", command, url::without_password(line.url));
-    return std::nullopt;
-  }
-  auto options = shm::parse_options(std::string_view(line.url).substr(kProtocol.size()));
+  if (!require_segments(line, command, status)) return std::nullopt;
+  auto options = shm::parse_options(std::string_view(line.url).substr(kSegments.size()));
   if (options) return *std::move(options);
   status = fail(line.url, options.error());
   return std::nullopt;

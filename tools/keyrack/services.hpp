@@ -16,6 +16,11 @@ namespace keyrack::command {
 std::unique_ptr<LockService> open_locks(const CommandLine&, int& status);
 std::unique_ptr<NameManager> open_names(const CommandLine&, int& status);
 
+/// The URL begins with shm://. Elsewhere each call is a request to another process, or another host.
+bool is_for_segments(const CommandLine&);
+
+/// For a command that works on segments only, whichever. False: the URL is for something else.
+bool require_segments(const CommandLine&, std::string_view command, int& status);
 /// The segment that the URL names, for a command that works on segments only.
 std::optional<shm::Options> segment_of(const CommandLine&, std::string_view command, int& status);
 std::unique_ptr<Inspector> open_inspector_of(const CommandLine&, std::string_view command, int& status);
