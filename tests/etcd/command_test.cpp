@@ -2,6 +2,8 @@
 #include "../command/harness.hpp"
 #include "cluster.hpp"
 
+#include "etcd/wire.hpp"
+
 #include <gtest/gtest.h>
 
 #include <array>
@@ -67,6 +69,13 @@ class EtcdCommand : public ::testing::Test {
     const Ended ended = shell(line);
     EXPECT_EQ(ended.status, status) << line << ": " << ended.said;
     EXPECT_EQ(ended.said.substr(0, begin.size()), begin) << line;
+  }
+
+  /// `keyrack WORDS` says that one line, to the end.
+  static void expect_line(const std::string& words, int status, const std::string& line) {
+    const Ended ended = shell("keyrack " + words);
+    EXPECT_EQ(ended.status, status) << words;
+    EXPECT_EQ(ended.said, "keyrack: " + line + "\n");
   }
 };
 
@@ -140,6 +149,52 @@ TEST_F(EtcdCommand, WhatLooksIntoSegmentsIsRefusedByName) {
     const std::string name = command.substr(0, command.find(' '));
     expect("keyrack " + command, 2, "keyrack: " + name + " works on shm:// only, not on etcd://");
   }
+}
+
+TEST_F(EtcdCommand, RemediesAreThoseOfEtcd) {
+  expect_line("lock " + std::string(129, 'k') + " --signee anna", 2,
+              std::string(129, 'k') +
+                  ": a signature, signee, family or name is empty, too long or has a NUL inside; "
+                  "max_signature and max_signee of the URL say how long each may be, else 128 and 64 bytes");
+  expect("keyrack acquire taken", 0, "0\n");
+  expect_line("try-acquire taken 0", 1,
+              "taken/0: somebody has that name; keyrack list tells since when, keyrack acquire lends the lowest free "
+              "name");
+  expect_line("try-acquire taken 7", 1,
+              "taken/7: that name was never acquired; keyrack acquire lends the lowest free name, keyrack list tells "
+              "which there are");
+  expect_line("--url etcd://127.0.0.1:2379 list", 2,
+              "etcd://127.0.0.1:2379: bad URL: no prefix (write etcd://HOST:PORT/PREFIX); a URL looks like "
+              "etcd://10.0.0.1:2379,10.0.0.2:2379/orders?duration=10s");
+  tests::shared_cluster().ask("/v3/kv/put", R"({"key": ")" +
+                                                etcd::encode_base64(std::string("command/lock/x\0grant", 20)) +
+                                                R"(", "value": ")" + etcd::encode_base64("nonsense") + "\"}");
+  expect_line("check x", 3,
+              "x: what is stored is corrupt; etcdctl get --prefix shows it; delete what is not keyrack's");
+}
+
+TEST_F(EtcdCommand, RemediesAreThoseOfItsOperator) {
+  const tests::Cluster cluster;
+  const std::string url = "etcd://" + cluster.endpoint(0) + "/orders?timeout=20s";
+  ::setenv("KEYRACK_URL", url.c_str(), 1);
+  const auto alarm = [&](const std::string& action) {
+    cluster.ask("/v3/maintenance/alarm", R"({"action": ")" + action + R"(", "alarm": "NOSPACE"})");
+  };
+  alarm("ACTIVATE");
+  expect_line("lock job --signee anna", 3,
+              "job: no room for another record; etcd's database is full: etcdctl compact, defrag, then alarm disarm");
+  alarm("DEACTIVATE");
+  cluster.ask("/v3/auth/user/add", R"({"name": "root", "password": "of root"})");
+  cluster.ask("/v3/auth/role/add", R"({"name": "root"})");
+  cluster.ask("/v3/auth/user/grant", R"({"user": "root", "role": "root"})");
+  cluster.ask("/v3/auth/enable", "{}");
+  const Ended refused = shell("keyrack check job");    // in the middle are etcd's words
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_TRUE(refused.said.starts_with("keyrack: " + url + ": permission denied: " + cluster.endpoint(0) + ": "))
+      << refused.said;
+  EXPECT_TRUE(
+      refused.said.ends_with("; give user and password in the URL, or that user a role for the keys of its prefix\n"))
+      << refused.said;
 }
 
 TEST_F(EtcdCommand, BackendsDescribesIt) {

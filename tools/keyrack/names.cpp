@@ -32,7 +32,7 @@ int hold(const CommandLine& line, const FamilyOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   auto held = service->hold(options.family);
-  if (!held) return fail(options.family, held.error());
+  if (!held) return fail(line, options.family, held.error());
 
   const auto tell_loss = [&](std::error_code error) {
     complain(kNotGranted, "{} of {}: {}; hold another", held->name(), options.family, error.message());
@@ -73,7 +73,7 @@ int acquire(const CommandLine& line, const FamilyOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto name = service->acquire(options.family);
-  if (!name) return fail(options.family, name.error());
+  if (!name) return fail(line, options.family, name.error());
   Output output;
   output.print("{}\n", *name);
   return output.finish();
@@ -88,7 +88,7 @@ int call_with_name(const CommandLine& line, const NameOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto answer = (service.get()->*call)(options.family, options.name);
-  return answer ? kDone : fail(options.family + "/" + options.name, answer.error());
+  return answer ? kDone : fail(line, options.family + "/" + options.name, answer.error());
 }
 
 int list(const CommandLine& line, const ListOptions& options) {
@@ -96,7 +96,7 @@ int list(const CommandLine& line, const ListOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto names = service->list();
-  if (!names) return fail(line.url, names.error());
+  if (!names) return fail(line, line.url, names.error());
   Output output;
   if (options.format == "json") {
     Json json(output);
@@ -132,7 +132,7 @@ int reset(const CommandLine& line, const NoOptions&) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto answer = service->reset();
-  return answer ? kDone : fail(line.url, answer.error());
+  return answer ? kDone : fail(line, line.url, answer.error());
 }
 
 template <NameCall call>

@@ -117,7 +117,8 @@ int run(const CommandLine& line, const RunOptions& options) {
                                      : service->lock_until(request, steady_clock::time_point::max(), lock_options);
   signals.keep_back();
   if (!grant) {
-    return fail(options.key, grant.error(), options.no_wait ? "leave out --no-wait to wait for it" : "wait longer");
+    return fail(line, options.key, grant.error(),
+                options.no_wait ? "leave out --no-wait to wait for it" : "wait longer");
   }
 
   const bool end_when_lost = options.on_lost == "term";

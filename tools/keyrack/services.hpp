@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace keyrack::command {
 
@@ -32,5 +33,7 @@ std::unique_ptr<Inspector> open_inspector_of(const CommandLine&, const ImageFile
                                              int& status);
 /// What errors are about.
 inline const std::string& subject_of(const CommandLine& line, const ImageFile& file) { return file ? *file : line.url; }
+/// Says that it cannot be read; gives the exit status.
+int fail_to_read(const CommandLine&, const ImageFile&, std::error_code);
 
 }    // namespace keyrack::command
