@@ -11,7 +11,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <sys/wait.h>
@@ -43,14 +45,39 @@ class EtcdCommand : public ::testing::Test {
  protected:
   void SetUp() override { ::setenv("KEYRACK_URL", url("session_ttl=2s&timeout=20s").c_str(), 1); }
 
-  static std::string url(const std::string& options) {
-    return "etcd://" + tests::shared_cluster().endpoint(0) + "/command?" + options;
+  static std::string url(const std::string& options,
+                         const std::string& endpoint = tests::shared_cluster().endpoint(0)) {
+    return "etcd://" + endpoint + "/command?" + options;
   }
 
   /// `keyrack WORDS` beside the test.
-  static Process start(const std::string& options, Words words) {
+  static Process start(const std::string& options, Words words,
+                       const std::string& endpoint = tests::shared_cluster().endpoint(0)) {
     words.insert(words.begin(), KEYRACK_COMMAND);
-    return {std::move(words), url(options)};
+    return {std::move(words), url(options, endpoint)};
+  }
+  static constexpr const char* kPatient = "timeout=1m&session_ttl=10m";
+
+  /// The same with a CMD that says "ready", lives until SIGTERM, tells of that and ends with status 5.
+  static Process start_trapper(const std::string& options, Words words) {
+    words.insert(words.end(), {"--", "sh", "-c", R"(
+      trap "echo got TERM; exit 5" TERM
+      exec 3<&0
+      cat <&3 &
+      echo ready
+      wait)"});
+    return start(options, std::move(words));
+  }
+
+  /// etcd has been silent for longer than from one look to the next.
+  static void await_looks() { EXPECT_EQ(shell("keyrack --url '" + url("timeout=2s") + "' check job").status, 3); }
+
+  static bool has_socket(pid_t pid) {
+    std::error_code gone;
+    for (const auto& file : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd", gone)) {
+      if (std::filesystem::read_symlink(file, gone).string().starts_with("socket:")) return true;
+    }
+    return false;
   }
 
   /// A line of the shell in which `keyrack` is the command.
@@ -141,6 +168,80 @@ TEST_F(EtcdCommand, HoldEndsWhenTheNameIsLost) {
   EXPECT_EQ(bare.err(), "keyrack: 0 of reset: what you held was taken away; hold another\n");
   EXPECT_EQ(with_command.wait(), 1);
   EXPECT_EQ(with_command.err(), "keyrack: 1 of reset: what you held was taken away; hold another\n");
+}
+
+TEST_F(EtcdCommand, RunTellsItsCommandOfTheLoss) {
+  Process process = start_trapper(kPatient, {"run", "taken-away"});
+  ASSERT_TRUE(eventually([&] { return process.out() == "ready\n"; })) << process.err();
+  expect("keyrack lock taken-away --signee thief --force", 0, "transferred token=");
+  EXPECT_EQ(process.wait(), 5);
+  EXPECT_EQ(process.out(), "ready\ngot TERM\n");
+  EXPECT_TRUE(process.err().starts_with("keyrack: taken-away: the lock is lost, thief (pid ")) << process.err();
+}
+
+// A minute is what etcd's answers are waited for, and longer than any of this may take.
+
+TEST_F(EtcdCommand, SignalsAndEndsDoNotWaitForASilentEtcd) {
+  const Words reader = {"--", "sh", "-c", "echo ready; exec cat"};
+  const auto with_reader = [&](Words words) {
+    words.insert(words.end(), reader.begin(), reader.end());
+    return start(kPatient, std::move(words));
+  };
+  Process told_run = start_trapper(kPatient, {"run", "told"}), told_hold = start_trapper(kPatient, {"hold", "told"});
+  Process done_run = with_reader({"run", "done"}), done_hold = with_reader({"hold", "done"});
+  Process bare_hold = start(kPatient, {"hold", "bare"});
+  for (const Process* process : {&told_run, &told_hold, &done_run, &done_hold}) {
+    ASSERT_TRUE(eventually([&] { return process->out() == "ready\n"; })) << process->err();
+  }
+  ASSERT_TRUE(eventually([&] { return bare_hold.out() == "0\n"; })) << bare_hold.err();
+
+  const Silence silence;
+  await_looks();
+  told_run.signal(SIGTERM);
+  told_hold.signal(SIGTERM);
+  done_run.close_input();
+  done_hold.close_input();
+  bare_hold.signal(SIGINT);
+  for (const Process* process : {&told_run, &told_hold}) {
+    EXPECT_TRUE(eventually([&] { return process->out() == "ready\ngot TERM\n"; })) << process->out();
+  }
+  EXPECT_EQ(told_run.wait(), 5);
+  EXPECT_EQ(done_run.wait(), 0);
+  for (Process* process : {&told_hold, &done_hold, &bare_hold}) {
+    EXPECT_EQ(process->wait(), 3) << "it could not give the name back";
+  }
+  EXPECT_EQ(done_run.err(),
+            "keyrack: done: the backend is unavailable; the lock is free once the end of this process is noticed "
+            "there\n");
+  EXPECT_EQ(done_hold.err(),
+            "keyrack: 0 of done: the backend is unavailable; it is free once the end of this process is noticed "
+            "there\n");
+}
+
+TEST_F(EtcdCommand, RunAndHoldAreInterruptedBeforeTheyHaveAnything) {
+  const Silence silence;
+  for (const Words& words : {Words{"run", "never", "--", "true"}, Words{"hold", "never"}}) {
+    Process process = start(kPatient, words);
+    ASSERT_TRUE(eventually([&] { return has_socket(process.pid()); }));
+    process.signal(SIGTERM);
+    EXPECT_EQ(process.wait(), 128 + SIGTERM);
+  }
+}
+
+TEST_F(EtcdCommand, LooksAreASecondApart) {
+  const std::string endpoint = tests::shared_cluster().endpoint(0);
+  tests::Proxy proxy(std::stoi(endpoint.substr(endpoint.find(':') + 1)));
+  for (const Words& words : {Words{"run", "rare", "--", "sh", "-c", "echo ready; exec cat"},
+                             Words{"hold", "rare", "--", "sh", "-c", "echo ready; exec cat"}}) {
+    Process process = start(kPatient, words, proxy.endpoint());
+    ASSERT_TRUE(eventually([&] { return process.out() == "ready\n"; })) << process.err();
+    const auto asked = [&] { return tests::Proxy::kAlways - proxy.left(); };
+    proxy.spoil(tests::Proxy::Fault::none, tests::Proxy::kAlways);
+    const auto begin = steady_clock::now();
+    // Of two looks at least: an answer may come in two parts.
+    ASSERT_TRUE(eventually([&] { return asked() > 2; }));
+    EXPECT_GE(steady_clock::now() - begin, std::chrono::milliseconds(900));
+  }
 }
 
 TEST_F(EtcdCommand, WhatLooksIntoSegmentsIsRefusedByName) {

@@ -6,6 +6,7 @@
 
 #include <keyrack/keyrack.hpp>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,10 @@ std::unique_ptr<NameManager> open_names(const CommandLine&, int& status);
 
 /// The URL begins with shm://. Elsewhere each call is a request to another process, or another host.
 bool is_for_segments(const CommandLine&);
+/// How often it is looked whether what is held is lost.
+inline std::chrono::milliseconds interval_of_looks(const CommandLine& line) {
+  return std::chrono::milliseconds(is_for_segments(line) ? 100 : 1000);
+}
 
 /// For a command that works on segments only, whichever. False: the URL is for something else.
 bool require_segments(const CommandLine&, std::string_view command, int& status);
