@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -13,9 +14,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 namespace keyrack {
@@ -126,6 +129,21 @@ TEST_F(EtcdCommand, RunHoldsWhileItsCommandRuns) {
          " \"$@\"; }; keyrack run --no-wait nightly -- true; echo $?'",
          0, "keyrack: nightly is held by run-");
   expect("keyrack run --no-wait nightly -- echo done", 0, "done");
+}
+
+TEST_F(EtcdCommand, RunTellsOnWhichHostItIs) {
+  utsname system = {};
+  ASSERT_EQ(::uname(&system), 0);
+  const std::string host(std::string_view(system.nodename).substr(0, std::string_view(system.nodename).find('.')));
+  Process process = start(kPatient, {"run", "hosted", "--", "sh", "-c", "echo ready; exec cat"});
+  ASSERT_TRUE(eventually([&] { return process.out() == "ready\n"; })) << process.err();
+  const std::string said = shell("keyrack check hosted").said;
+  EXPECT_TRUE(said.starts_with("signee=run-")) << said;
+  EXPECT_TRUE(contains(said, host.substr(host.size() - std::min<std::size_t>(host.size(), 28)) + "-" +
+                                 std::to_string(process.pid()) + " level="))
+      << said;
+  process.close_input();
+  EXPECT_EQ(process.wait(), 0);
 }
 
 TEST_F(EtcdCommand, RunIsTakenOverWhenItIsKilled) {

@@ -4,9 +4,11 @@
 #include "failure.hpp"
 #include "lookout.hpp"
 #include "services.hpp"
+#include "signee.hpp"
 
 #include <fmt/format.h>
 #include <pwd.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,10 +28,12 @@ struct RunOptions {
   bool no_wait = false;
 };
 
-/// "run-USER-PID": tells people who it is, and fits a segment's usual 64 bytes.
-std::string default_signee() {
+/// Tells people who it is. A segment is of one host.
+std::string default_signee(const CommandLine& line) {
   const passwd* user = ::getpwuid(::geteuid());
-  return fmt::format("run-{:.32}-{}", user != nullptr ? user->pw_name : fmt::to_string(::geteuid()), ::getpid());
+  utsname system = {};
+  if (!is_for_segments(line)) ::uname(&system);
+  return signee_of(user != nullptr ? user->pw_name : fmt::to_string(::geteuid()), system.nodename, ::getpid());
 }
 
 /// The lock while CMD runs.
@@ -107,7 +111,7 @@ int run(const CommandLine& line, const RunOptions& options) {
   auto service = open_locks(line, status);
   if (!service) return status;
 
-  const std::string signee = options.signee ? *options.signee : default_signee();
+  const std::string signee = options.signee ? *options.signee : default_signee(line);
   const LockRequest request{.signature = options.key, .signee = signee, .level = options.level};
   // No time to live: the process's own end does what one is for.
   const LockOptions lock_options{
@@ -160,7 +164,7 @@ void add_run(CommandLine& line) {
   const Argument wait = command.add_duration("--wait", options->wait, "wait for so long at most, else without limit");
   command.add_flag("--no-wait", options->no_wait, "give up at once if somebody has it").excludes(wait);
   command.add("--level", options->level, "a higher one takes the lock from a lower one, else 0");
-  command.add("--signee", options->signee, "who holds it, else run-USER-PID");
+  command.add("--signee", options->signee, "who holds it, else run-USER-PID, on etcd run-USER-HOST-PID");
   command.add_duration("--duration", options->duration, "lease, renewed while CMD runs, else the URL's");
   command.add("--on-lost", options->on_lost, "what CMD gets when the lock is taken away, else term")
       .one_of({"term", "ignore"});
