@@ -30,9 +30,9 @@ class Category final : public std::error_category {
       case Errc::timed_out:
         return "timed out";
       case Errc::table_full:
-        return "no room for another record: unlock something, or use a segment with more slots";
+        return "no room for another record";
       case Errc::session_limit:
-        return "no room for another process: close one, or use a segment with more sessions";
+        return "no room for another process";
       case Errc::bad_url:
         return "bad URL";
       case Errc::unknown_backend:
@@ -42,7 +42,7 @@ class Category final : public std::error_category {
       case Errc::incompatible_segment:
         return "the segment has another layout or geometry: leave the options out, or remove the segment";
       case Errc::corrupt_segment:
-        return "the segment is corrupt: look with `keyrack verify`, then remove it";
+        return "what is stored is corrupt";
       case Errc::permission_denied:
         return "permission denied";
       case Errc::backend_unavailable:

@@ -22,9 +22,16 @@ Texts all_of(const std::string& text, const char* pattern) {
   return found;
 }
 
-std::string page(const std::string& name) {
-  std::ifstream file(std::filesystem::path(KEYRACK_MANUAL) / (name + ".1.scd"));
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string page(const std::string& name) { return text_of(std::filesystem::path(KEYRACK_MANUAL) / (name + ".1.scd")); }
+
+std::string between(const std::string& text, const std::string& begin, const std::string& end) {
+  const std::size_t at = text.find(begin);
+  return at == text.npos ? "" : text.substr(at, text.find(end, at) - at);
 }
 
 class Manual : public CommandTest {
@@ -64,6 +71,20 @@ TEST_F(Manual, TellsOfEachOptionAndOfNoOthers) {
     options.insert("--url");    // of all commands
     EXPECT_EQ(all_of(page("keyrack-" + command), "\n\\*(?:-[a-z]\\*, \\*)?(--[a-z-]+)\\*"), options) << command;
   }
+}
+
+TEST_F(Manual, TellsWhichCommandsAreAboutSegments) {
+  Texts refused;
+  for (const std::string& command : commands()) {
+    for (const Words& words : {Words{command}, Words{command, segment()}}) {
+      Words elsewhere = {"--url", "other://x"};
+      elsewhere.insert(elsewhere.end(), words.begin(), words.end());
+      if (contains(keyrack(elsewhere).err, command + " works on shm:// only")) refused.insert(command);
+    }
+  }
+  EXPECT_EQ(all_of(between(page("keyrack"), "Commands that are about segments (", ")"), "\\*([a-z-]+)\\*"), refused);
+  const std::string readme = text_of(std::filesystem::path(KEYRACK_MANUAL) / "../../README.md");
+  EXPECT_EQ(all_of(between(readme, "\n| `dump`, ", " | work | refused"), "`([a-z-]+)`"), refused);
 }
 
 TEST_F(Manual, TellsOfEachChoice) {

@@ -115,11 +115,17 @@ TEST_F(Usage, KeysMayBeNamedAsCommandsAre) {
 }
 
 TEST_F(Usage, CommandsForSegmentsRefuseOtherProtocolsByName) {
-  for (const std::string command : {"dump", "top", "waits", "stats", "verify", "create", "rm"}) {
-    const Ended ended = keyrack({"--url", "other://x", command});
+  ASSERT_EQ(keyrack({"create"}).status, 0);
+  for (Words words : {Words{"dump"}, Words{"top"}, Words{"waits"}, Words{"watch", "a"}, Words{"stats"}, Words{"verify"},
+                      Words{"repair"}, Words{"create"}, Words{"ls"}, Words{"rm"}, Words{"rm", segment()}}) {
+    const std::string command = words.front();
+    words.insert(words.end(), {"--url", "other://x"});
+    const Ended ended = keyrack(words);
     EXPECT_EQ(ended.status, 2) << command;
-    EXPECT_TRUE(contains(ended.err, command + " works on shm:// only")) << ended.err;
+    EXPECT_EQ(ended.err, "keyrack: " + command + " works on shm:// only, not on other://x\n");
+    EXPECT_EQ(ended.out, "") << command;
   }
+  EXPECT_EQ(keyrack({"rm"}).status, 0) << "it was still there";
 }
 
 TEST_F(Usage, MemoryThatRunsOutIsAFailure) {

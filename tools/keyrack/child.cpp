@@ -2,6 +2,7 @@
 #include "child.hpp"
 
 #include "failure.hpp"
+#include "lookout.hpp"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,12 +16,12 @@
 #include <cstring>
 #include <ctime>
 #include <string_view>
+#include <utility>
 
 namespace keyrack::command {
 namespace {
 
 using std::chrono::nanoseconds;
-using std::chrono::steady_clock;
 
 /// The environment with some variables replaced, and the array of pointers that exec wants.
 class Environment {
@@ -71,23 +72,16 @@ std::optional<int> reap(pid_t pid, int flags) {
 /// not.
 bool is_for_child(const siginfo_t& signal) { return !(signal.si_signo == SIGINT && signal.si_code == SI_KERNEL); }
 
-int attend(const Signals& signals, const Child& child, pid_t pid) {
-  bool held = true;
-  auto look_at = steady_clock::now() + child.interval;
+int attend(const Child& child, pid_t pid, Lookout& lookout) {
+  bool told = false;
   while (true) {
-    std::optional<nanoseconds> wait;
-    if (held) wait = std::max(nanoseconds::zero(), nanoseconds(look_at - steady_clock::now()));
-    const std::optional<siginfo_t> signal = signals.next(wait);
+    const std::optional<siginfo_t> signal = lookout.next();
     if (signal && signal->si_signo == SIGCHLD) {
       if (const std::optional<int> status = reap(pid, WNOHANG)) return *status;
     } else if (signal && is_for_child(*signal)) {
       ::kill(pid, signal->si_signo);
     }
-    if (held && steady_clock::now() >= look_at) {
-      held = child.still_held();
-      if (!held && child.end_when_lost) ::kill(pid, SIGTERM);
-      look_at = steady_clock::now() + child.interval;
-    }
+    if (lookout.lost() && !std::exchange(told, true) && child.end_when_lost) ::kill(pid, SIGTERM);
   }
 }
 
@@ -130,7 +124,7 @@ void Signals::restore() const {
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
-int run_child(const Signals& signals, const Child& child) {
+int run_child(const Signals& signals, const Child& child, Lookout& lookout) {
   std::vector<std::string> words = child.command;
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
@@ -155,7 +149,7 @@ int run_child(const Signals& signals, const Child& child) {
   ::close(report[0]);
   if (pid < 0) return complain(kFailure, "cannot start {}: {}", words[0], std::strerror(fork_error));
   if (got > 0) return complain(reap(pid, 0).value_or(kFailure), "cannot run {}: {}", words[0], std::strerror(error));
-  return attend(signals, child, pid);
+  return attend(child, pid, lookout);
 }
 
 }    // namespace keyrack::command

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -41,13 +40,13 @@ class Signals {
 struct Child {
   std::vector<std::string> command;
   std::vector<std::string> environment;    ///< NAME=VALUE, besides what this process has
-  std::chrono::nanoseconds interval;       ///< between two looks at `still_held`
-  std::function<bool()> still_held;        ///< false once: it is lost, and that has been told
   bool end_when_lost = true;               ///< SIGTERM to CMD then, and also should this process die
 };
 
+class Lookout;
+
 /// Runs it to its end. Its status as a shell has it: 128 and the signal that killed it, 127 not found, 126 not
 /// executable. Call it from the main thread: with the thread that forked ends what CMD takes for its parent.
-int run_child(const Signals&, const Child&);
+int run_child(const Signals&, const Child&, Lookout&);
 
 }    // namespace keyrack::command

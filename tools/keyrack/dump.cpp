@@ -489,7 +489,7 @@ int dump(const CommandLine& line, const DumpOptions& options) {
   if (!inspector) return status;
   const bool html = options.format == "html";
   auto snapshot = inspector->snapshot(options.all || options.waiting || html);
-  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  if (!snapshot) return fail_to_read(line, options.file, snapshot.error());
   const Occupancy occupancy(*snapshot);
   if (html && !options.all) {
     std::erase_if(snapshot->locks,

@@ -28,10 +28,13 @@ int complain(int status, fmt::format_string<Args...> format, Args&&... args) {
   return complain_line(status, fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Says what went wrong with `subject` (a key, a family, a URL) and what to do about it; gives the exit status.
-int fail(std::string_view subject, std::error_code);
-int fail(std::string_view subject, const OpenError&);
+struct CommandLine;
+
+/// Says what went wrong with `subject` (a key, a family, a URL) and what to do about it there, where the URL is; gives
+/// the exit status.
+int fail(const CommandLine&, std::string_view subject, std::error_code);
+int fail(const CommandLine&, std::string_view subject, const OpenError&);
 /// `remedy` is for a lock that somebody holds: what the command at hand can do about that.
-int fail(std::string_view subject, const Refusal&, std::string_view remedy);
+int fail(const CommandLine&, std::string_view subject, const Refusal&, std::string_view remedy);
 
 }    // namespace keyrack::command

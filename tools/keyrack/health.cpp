@@ -22,7 +22,7 @@ int stats(const CommandLine& line, const LookOptions& options) {
   const auto inspector = open_inspector_of(line, options.file, "stats", status);
   if (!inspector) return status;
   const auto snapshot = inspector->snapshot();
-  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  if (!snapshot) return fail_to_read(line, options.file, snapshot.error());
 
   std::vector<std::pair<std::string_view, std::uint64_t>> figures = {
       {"slots", snapshot->segment.slots},           {"used", snapshot->segment.used},
@@ -95,7 +95,7 @@ int verify(const CommandLine& line, const LookOptions& options) {
   }
   if (options.format == "json") return output.finish();
   const auto snapshot = inspector->snapshot(true);
-  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  if (!snapshot) return fail_to_read(line, options.file, snapshot.error());
   output.print("{} records, {} names, {} sessions: every invariant holds\n", snapshot->locks.size(),
                snapshot->names.size(), snapshot->sessions.size());
   return output.finish();
@@ -108,12 +108,12 @@ int repair(const CommandLine& line, const RepairOptions&) {
   const auto inspector = segment ? open_inspector_of(line, "repair", status) : nullptr;
   if (!inspector) return status;
   const auto before = inspector->snapshot();
-  if (!before) return fail(line.url, before.error());
+  if (!before) return fail(line, line.url, before.error());
   if (const auto attached = open_lock_service("shm://" + segment->name + "?create=false"); !attached) {
-    return fail(line.url, attached.error());
+    return fail(line, line.url, attached.error());
   }
   const auto after = inspector->snapshot();
-  if (!after) return fail(line.url, after.error());
+  if (!after) return fail(line, line.url, after.error());
 
   Output output;
   bool any = false;

@@ -73,7 +73,7 @@ int lock(const CommandLine& line, const LockLineOptions& options) {
   const bool json = options.format == "json";
   if (!grant) {
     if (json) print_refusal(output, grant.error());
-    return fail(options.key, grant.error(), "wait for it with --wait D, or take it with --force");
+    return fail(line, options.key, grant.error(), "wait for it with --wait D, or take it with --force");
   }
   if (json) {
     Json(output)
@@ -99,7 +99,7 @@ int unlock(const CommandLine& line, const UnlockLineOptions& options) {
   const bool json = options.format == "json";
   if (!answer) {
     if (json) print_refusal(output, answer.error());
-    return fail(options.key, answer.error(),
+    return fail(line, options.key, answer.error(),
                 "only its signee unlocks it, and one bound to a process only that process");
   }
   if (json) {
@@ -116,7 +116,7 @@ int check(const CommandLine& line, const CheckLineOptions& options) {
   const auto service = open_locks(line, status);
   if (!service) return status;
   const auto grant = service->check(options.key);
-  if (!grant) return fail(options.key, grant.error());
+  if (!grant) return fail(line, options.key, grant.error());
   Output output;
   if (options.format == "json") {
     Json(output)

@@ -2,10 +2,10 @@
 #include "child.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
+#include "lookout.hpp"
 #include "output.hpp"
 #include "services.hpp"
 
-#include <chrono>
 #include <utility>
 
 namespace keyrack::command {
@@ -26,43 +26,53 @@ struct ListOptions {
 struct NoOptions {};
 
 int hold(const CommandLine& line, const FamilyOptions& options) {
-  constexpr std::chrono::milliseconds kInterval(100);
   const Signals signals;
   int status = kDone;
-  const auto service = open_names(line, status);
+  signals.let_through();
+  auto service = open_names(line, status);
   if (!service) return status;
   auto held = service->hold(options.family);
-  if (!held) return fail(options.family, held.error());
+  signals.keep_back();
+  if (!held) return fail(line, options.family, held.error());
 
   const auto tell_loss = [&](std::error_code error) {
     complain(kNotGranted, "{} of {}: {}; hold another", held->name(), options.family, error.message());
   };
-  bool lost = false;
   const auto still_held = [&] {
     const std::error_code error = held->status();
-    if (error) tell_loss(error);
-    lost = lost || error;
-    return !error;
+    if (error != Errc::lost) return true;    // who cannot be asked has not taken it away
+    tell_loss(error);
+    return false;
   };
+  Lookout lookout(signals,
+                  {.interval = interval_of_looks(line), .still_held = still_held, .may_hang = !is_for_segments(line)});
   if (line.child.empty()) {
     Output output;
     output.print("{}\n", held->name());
     if (const int unwritten = output.finish(); unwritten != kDone) return unwritten;
-    while (still_held()) {
-      const auto signal = signals.next(kInterval);
+    while (!lookout.lost()) {
+      const auto signal = lookout.next();
       if (signal && signal->si_signo != SIGCHLD) break;
     }
   } else {
-    status = run_child(signals, {.command = line.child,
-                                 .environment = {"KEYRACK_NAME=" + held->name()},
-                                 .interval = kInterval,
-                                 .still_held = still_held});
+    status = run_child(signals, {.command = line.child, .environment = {"KEYRACK_NAME=" + held->name()}}, lookout);
   }
-  if (lost) return kNotGranted;
-  if (const auto released = held->release(); !released) {
-    tell_loss(released.error());
-    return status_of(released.error());
+
+  std::error_code error;
+  const bool finished = lookout.finish([&] {
+    if (const auto released = held->release(); !released) error = released.error();
+    service.reset();
+  });
+  if (lookout.lost()) {
+    status = kNotGranted;
+  } else if (!finished || error == Errc::backend_unavailable) {
+    status = complain(kFailure, "{} of {}: {}; it is free once the end of this process is noticed there", held->name(),
+                      options.family, make_error_code(Errc::backend_unavailable).message());
+  } else if (error) {
+    tell_loss(error);
+    status = status_of(error);
   }
+  if (!finished) end_process(status);
   return status;
 }
 
@@ -71,7 +81,7 @@ int acquire(const CommandLine& line, const FamilyOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto name = service->acquire(options.family);
-  if (!name) return fail(options.family, name.error());
+  if (!name) return fail(line, options.family, name.error());
   Output output;
   output.print("{}\n", *name);
   return output.finish();
@@ -86,7 +96,7 @@ int call_with_name(const CommandLine& line, const NameOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto answer = (service.get()->*call)(options.family, options.name);
-  return answer ? kDone : fail(options.family + "/" + options.name, answer.error());
+  return answer ? kDone : fail(line, options.family + "/" + options.name, answer.error());
 }
 
 int list(const CommandLine& line, const ListOptions& options) {
@@ -94,7 +104,7 @@ int list(const CommandLine& line, const ListOptions& options) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto names = service->list();
-  if (!names) return fail(line.url, names.error());
+  if (!names) return fail(line, line.url, names.error());
   Output output;
   if (options.format == "json") {
     Json json(output);
@@ -130,7 +140,7 @@ int reset(const CommandLine& line, const NoOptions&) {
   const auto service = open_names(line, status);
   if (!service) return status;
   const auto answer = service->reset();
-  return answer ? kDone : fail(line.url, answer.error());
+  return answer ? kDone : fail(line, line.url, answer.error());
 }
 
 template <NameCall call>

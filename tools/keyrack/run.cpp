@@ -2,10 +2,13 @@
 #include "child.hpp"
 #include "commands.hpp"
 #include "failure.hpp"
+#include "lookout.hpp"
 #include "services.hpp"
+#include "signee.hpp"
 
 #include <fmt/format.h>
 #include <pwd.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,10 +28,12 @@ struct RunOptions {
   bool no_wait = false;
 };
 
-/// "run-USER-PID": tells people who it is, and fits a segment's usual 64 bytes.
-std::string default_signee() {
+/// Tells people who it is. A segment is of one host.
+std::string default_signee(const CommandLine& line) {
   const passwd* user = ::getpwuid(::geteuid());
-  return fmt::format("run-{:.32}-{}", user != nullptr ? user->pw_name : fmt::to_string(::geteuid()), ::getpid());
+  utsname system = {};
+  if (!is_for_segments(line)) ::uname(&system);
+  return signee_of(user != nullptr ? user->pw_name : fmt::to_string(::geteuid()), system.nodename, ::getpid());
 }
 
 /// The lock while CMD runs.
@@ -46,10 +51,9 @@ class Held {
     }
   }
 
-  /// Often enough to renew in time, and to tell soon that it is lost.
-  nanoseconds interval() const {
-    constexpr nanoseconds kLongest = std::chrono::milliseconds(100);
-    return lease_ ? std::clamp(*lease_ / 6, nanoseconds(std::chrono::milliseconds(1)), kLongest) : kLongest;
+  /// Often enough to renew in time; else `longest`.
+  nanoseconds interval(nanoseconds longest) const {
+    return lease_ ? std::clamp(*lease_ / 6, nanoseconds(std::chrono::milliseconds(1)), longest) : longest;
   }
 
   /// Renews it when that is due. When it is lost, that is told, once.
@@ -103,34 +107,51 @@ int run(const CommandLine& line, const RunOptions& options) {
   }
   const Signals signals;
   int status = kDone;
-  const auto service = open_locks(line, status);
+  signals.let_through();
+  auto service = open_locks(line, status);
   if (!service) return status;
 
-  const std::string signee = options.signee ? *options.signee : default_signee();
+  const std::string signee = options.signee ? *options.signee : default_signee(line);
   const LockRequest request{.signature = options.key, .signee = signee, .level = options.level};
   // No time to live: the process's own end does what one is for.
   const LockOptions lock_options{
       .duration = options.duration, .time_to_live = nanoseconds::max(), .lifetime = Lifetime::process};
-  signals.let_through();
   const auto grant = options.no_wait ? service->lock(request, lock_options)
                      : options.wait  ? service->lock_for(request, *options.wait, lock_options)
                                      : service->lock_until(request, steady_clock::time_point::max(), lock_options);
-  signals.keep_back();
   if (!grant) {
-    return fail(options.key, grant.error(), options.no_wait ? "leave out --no-wait to wait for it" : "wait longer");
+    return fail(line, options.key, grant.error(),
+                options.no_wait ? "leave out --no-wait to wait for it" : "wait longer");
   }
 
   const bool end_when_lost = options.on_lost == "term";
   Held held(*service, request, lock_options, grant->token,
             end_when_lost ? "SIGTERM goes to the command" : "the command goes on without it");
+  signals.keep_back();
+  Lookout lookout(signals, {.interval = held.interval(interval_of_looks(line)),
+                            .still_held = [&held] { return held.check(); },
+                            .may_hang = !is_for_segments(line)});
   status = run_child(signals,
                      {.command = line.child,
                       .environment = {"KEYRACK_TOKEN=" + std::to_string(grant->token), "KEYRACK_KEY=" + options.key},
-                      .interval = held.interval(),
-                      .still_held = [&held] { return held.check(); },
-                      .end_when_lost = end_when_lost});
-  // A loss in the last moments is told, too. If it is lost there is nothing to unlock.
-  if (held.check()) (void)service->unlock({.signature = options.key, .signee = signee});
+                      .end_when_lost = end_when_lost},
+                     lookout);
+
+  std::error_code error;
+  const bool finished = lookout.finish([&] {
+    // A loss in the last moments is told, too. If it is lost there is nothing to unlock.
+    if (held.check()) {
+      if (const auto answer = service->unlock({.signature = options.key, .signee = signee}); !answer) {
+        error = answer.error();
+      }
+    }
+    service.reset();
+  });
+  if (!lookout.lost() && (!finished || error == Errc::backend_unavailable)) {
+    complain(kFailure, "{}: {}; the lock is free once the end of this process is noticed there", options.key,
+             make_error_code(Errc::backend_unavailable).message());
+  }
+  if (!finished) end_process(status);
   return status;
 }
 
@@ -143,7 +164,7 @@ void add_run(CommandLine& line) {
   const Argument wait = command.add_duration("--wait", options->wait, "wait for so long at most, else without limit");
   command.add_flag("--no-wait", options->no_wait, "give up at once if somebody has it").excludes(wait);
   command.add("--level", options->level, "a higher one takes the lock from a lower one, else 0");
-  command.add("--signee", options->signee, "who holds it, else run-USER-PID");
+  command.add("--signee", options->signee, "who holds it, else run-USER-PID, on etcd run-USER-HOST-PID");
   command.add_duration("--duration", options->duration, "lease, renewed while CMD runs, else the URL's");
   command.add("--on-lost", options->on_lost, "what CMD gets when the lock is taken away, else term")
       .one_of({"term", "ignore"});

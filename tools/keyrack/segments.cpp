@@ -33,7 +33,7 @@ int create(const CommandLine& line, const CreateOptions&) {
   const auto inspector = open_inspector_of(line, "create", status);
   if (!inspector) return status;
   const auto snapshot = inspector->snapshot();
-  if (!snapshot) return fail(line.url, snapshot.error());
+  if (!snapshot) return fail(line, line.url, snapshot.error());
   const SegmentPicture& made = snapshot->segment;
   Output output;
   output.print("{} {}: {} slots, {} sessions, max_signature {}, max_signee {}, {}\n",
@@ -42,9 +42,11 @@ int create(const CommandLine& line, const CreateOptions&) {
   return output.finish();
 }
 
-int list_segments(const CommandLine&, const ListSegmentsOptions& options) {
+int list_segments(const CommandLine& line, const ListSegmentsOptions& options) {
+  int status = kDone;
+  if (!require_segments(line, "ls", status)) return status;
   const auto files = keyrack::list_segments();
-  if (!files) return fail("segments", files.error());
+  if (!files) return fail(line, "segments", files.error());
   Output output;
   Json json(output);
   Table table({{"SEGMENT"},
@@ -105,6 +107,7 @@ int list_segments(const CommandLine&, const ListSegmentsOptions& options) {
 
 int remove(const CommandLine& line, const RemoveOptions& options) {
   int status = kDone;
+  if (!require_segments(line, "rm", status)) return status;
   for (const std::string& word : line.words) {    // the parser takes such a word apart, and others would be removed
     if (word.starts_with('[') && word.ends_with(']')) {
       return complain(kUsage, "{}: give a segment of such a name by its URL, with %5B and %5D", word);
@@ -121,7 +124,7 @@ int remove(const CommandLine& line, const RemoveOptions& options) {
     if (removed) continue;
     const int failed = removed.error() == Errc::no_segment
                            ? complain(kNotGranted, "{}: no such segment; keyrack ls lists those there are", name)
-                           : fail(name, removed.error());
+                           : fail(line, name, removed.error());
     status = std::max(status, failed);
   }
   return status;

@@ -192,7 +192,7 @@ int top(const CommandLine& line, const TopOptions& options) {
   const std::error_code error = live
                                     ? show_live(viewer, std::move(view), interval, output.has_colours())
                                     : print_blocks(viewer, options.filter, interval, options.batch.value_or(0), output);
-  if (error) return fail(line.url, error);
+  if (error) return fail(line, line.url, error);
   return output.finish();
 }
 

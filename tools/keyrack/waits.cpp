@@ -209,7 +209,7 @@ int waits(const CommandLine& line, const WaitsOptions& options) {
   const auto inspector = open_inspector_of(line, options.file, "waits", status);
   if (!inspector) return status;
   const auto snapshot = inspector->snapshot();
-  if (!snapshot) return fail(subject_of(line, options.file), snapshot.error());
+  if (!snapshot) return fail_to_read(line, options.file, snapshot.error());
   const WaitGraph graph = wait_graph(*snapshot);
   const WaitTree tree = tree_of(graph);
   const Processes processes(*snapshot);

@@ -69,7 +69,7 @@ int watch(const CommandLine& line, const WatchOptions& options) {
   bool first = true;
   for (std::uint64_t seen = 0; !options.count || seen < *options.count;) {
     auto now = inspector->look_at(options.key);
-    if (!now) return fail(now.error() == Errc::bad_request ? options.key : line.url, now.error());
+    if (!now) return fail(line, now.error() == Errc::bad_request ? options.key : line.url, now.error());
     std::optional<Change> change = change_between(before, *now);
     if (first) change = Change{*now ? to_string((*now)->state) : to_string(LockState::idle), "", std::nullopt};
     if (change) {
