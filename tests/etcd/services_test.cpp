@@ -1,58 +1,27 @@
 // What the rules do not say: how many requests a call takes, what is done later because it could not be done in time,
 // and what calls of one process owe each other.
-#include "cluster.hpp"
-#include "proxy.hpp"
+#include "faults.hpp"
 
 #include "etcd/client.hpp"
-#include "etcd/records.hpp"
-
-#include <keyrack/etcd.hpp>
-#include <keyrack/testing/outcome.hpp>
-
-#include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <future>
-#include <memory>
-#include <string>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 namespace keyrack {
 namespace {
 
-using namespace std::chrono_literals;
-using std::chrono::steady_clock;
-using testing::outcome;
-using tests::Proxy;
-using Fault = tests::Proxy::Fault;
-
-constexpr LockOptions kBound{.lifetime = Lifetime::process};
-
-tests::Cluster& cluster() { return tests::shared_cluster(); }
-
-class EtcdServices : public ::testing::Test {
+class EtcdServices : public EtcdFaults {
  protected:
-  std::string url(const std::string& endpoint, const std::string& options = "timeout=20s&session_ttl=20s") const {
-    return "etcd://" + endpoint + "/" + prefix_ + "?clock_error=20ms&" + options;
+  /// The session outlives what the test does.
+  std::string url(const std::string& endpoint, const std::string& options = "timeout=20s") const {
+    return "etcd://" + endpoint + "/" + prefix_ + "?clock_error=20ms&session_ttl=1m&" + options;
   }
   std::unique_ptr<LockService> direct_locks() const { return open_lock_service(url(cluster().endpoint(0))).value(); }
-
-  template <class Done>
-  static bool eventually(Done done) {
-    const auto give_up = steady_clock::now() + 60s;
-    while (!done()) {
-      if (steady_clock::now() >= give_up) return false;
-      std::this_thread::sleep_for(10ms);
-    }
-    return true;
-  }
 
   /// How many answers a call takes, of which none is spoiled.
   template <class Call>
@@ -64,9 +33,6 @@ class EtcdServices : public ::testing::Test {
     proxy_.spare();
     return kMany - left;
   }
-
-  const std::string prefix_ = "services/" + std::to_string(etcd::random_number());
-  Proxy proxy_{std::stoi(cluster().endpoint(0).substr(10))};
 };
 
 TEST_F(EtcdServices, CallsTakeOneRequestOrTwo) {
@@ -107,7 +73,7 @@ TEST_F(EtcdServices, AnUnlockWithoutReadingIsMadeOnceWhenItsAnswerIsLost) {
 }
 
 TEST_F(EtcdServices, ANameThatCouldNotBeReleasedInTimeIsReleasedLater) {
-  const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=500ms&session_ttl=60s")).value();
+  const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=500ms")).value();
   const auto others = open_name_manager(url(cluster().endpoint(0))).value();
   {
     const auto held = names->hold("stack").value();
@@ -119,7 +85,7 @@ TEST_F(EtcdServices, ANameThatCouldNotBeReleasedInTimeIsReleasedLater) {
 }
 
 TEST_F(EtcdServices, AHoldThatMayHaveBeenMadeIsUndone) {
-  const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=500ms&session_ttl=60s")).value();
+  const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=500ms")).value();
   const auto others = open_name_manager(url(cluster().endpoint(0))).value();
   const auto first = names->hold("stack").value();    // there is a session
   proxy_.spoil(Fault::cut, Proxy::kAlways, 1);        // after the reading
@@ -131,7 +97,7 @@ TEST_F(EtcdServices, AHoldThatMayHaveBeenMadeIsUndone) {
 }
 
 TEST_F(EtcdServices, AMutexThatCouldNotBeUnlockedInTimeIsUnlockedLater) {
-  const auto locks = open_lock_service(url(proxy_.endpoint(), "timeout=500ms&session_ttl=60s")).value();
+  const auto locks = open_lock_service(url(proxy_.endpoint(), "timeout=500ms")).value();
   const auto others = direct_locks();
   {
     NamedMutex ledger(*locks, "ledger");
