@@ -46,11 +46,16 @@ class Silence {
 
 class EtcdCommand : public ::testing::Test {
  protected:
-  void SetUp() override { ::setenv("KEYRACK_URL", url("session_ttl=2s&timeout=20s").c_str(), 1); }
+  void SetUp() override {
+    static int count = 0;
+    prefix_ = "command" + std::to_string(++count);    // nothing is left there by another test
+    ::setenv("KEYRACK_URL", url("session_ttl=2s&timeout=20s").c_str(), 1);
+  }
 
+  static const std::string& prefix() { return prefix_; }
   static std::string url(const std::string& options,
                          const std::string& endpoint = tests::shared_cluster().endpoint(0)) {
-    return "etcd://" + endpoint + "/command?" + options;
+    return "etcd://" + endpoint + "/" + prefix_ + "?" + options;
   }
 
   /// `keyrack WORDS` beside the test.
@@ -107,6 +112,9 @@ class EtcdCommand : public ::testing::Test {
     EXPECT_EQ(ended.status, status) << words;
     EXPECT_EQ(ended.said, "keyrack: " + line + "\n");
   }
+
+ private:
+  static inline std::string prefix_;
 };
 
 TEST_F(EtcdCommand, LocksAndNames) {
@@ -286,7 +294,7 @@ TEST_F(EtcdCommand, RemediesAreThoseOfEtcd) {
               "etcd://127.0.0.1:2379: bad URL: no prefix (write etcd://HOST:PORT/PREFIX); a URL looks like "
               "etcd://10.0.0.1:2379,10.0.0.2:2379/orders?duration=10s");
   tests::shared_cluster().ask("/v3/kv/put", R"({"key": ")" +
-                                                etcd::encode_base64(std::string("command/lock/x\0grant", 20)) +
+                                                etcd::encode_base64(prefix() + std::string("/lock/x\0grant", 13)) +
                                                 R"(", "value": ")" + etcd::encode_base64("nonsense") + "\"}");
   expect_line("check x", 3,
               "x: what is stored is corrupt; etcdctl get --prefix shows it; delete what is not keyrack's");
