@@ -32,12 +32,12 @@ class EtcdClocks : public EtcdFaults {
 };
 
 TEST_F(EtcdClocks, WhileTheyAreNotTooFarApartNobodyBelievesInWhatAnotherHas) {
-  const std::string options = "clock_error=1s&duration=1s&auto_release_after=1s";
+  const std::string options = "clock_error=600ms&duration=500ms&auto_release_after=500ms";
   const auto locks = open_lock_service(url(proxy_.endpoint(), options)).value();
   const auto names = open_name_manager(url(proxy_.endpoint(), options)).value();
   const auto other_locks = open_lock_service(url(cluster().endpoint(0), options)).value();
   const auto other_names = open_name_manager(url(cluster().endpoint(0), options)).value();
-  for (const Hosts hosts : {Hosts{490ms, -490ms}, Hosts{-490ms, 490ms}}) {
+  for (const Hosts hosts : {Hosts{290ms, -290ms}, Hosts{-290ms, 290ms}}) {
     const auto granted = hosts.owner([&] { return locks->lock({"job", "anna"}, kBound); });
     ASSERT_EQ(outcome(granted), "ok");
     // Out of reach: it is the clock that must tell when to believe no longer.

@@ -96,7 +96,7 @@ TEST_F(EtcdWaiting, AMemberThatIsKilledForgetsNothing) {
   ASSERT_EQ(outcome(granted), "ok");
   const auto held = names->hold("stack").value();
   Result<LockResponse, Refusal> waited = LockResponse{};
-  std::thread waiter([&] { waited = locks->lock_for({"job", "ben"}, 60s, kBound); });
+  std::thread waiter([&] { waited = locks->lock_for({"job", "ben"}, 100s, kBound); });
   EXPECT_TRUE(eventually([&] { return waiting(own) == 1; }));
   for (int i = 0; i < 2; ++i) {
     own.kill(0);
@@ -108,6 +108,7 @@ TEST_F(EtcdWaiting, AMemberThatIsKilledForgetsNothing) {
     EXPECT_EQ(outcome(locks->lock({"job", "carl"})), "forbidden");
   }
   EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "ok");
+  EXPECT_TRUE(eventually([&] { return outcome(locks->check("job")) == "ben"; })) << "long before it looks by itself";
   waiter.join();
   ASSERT_EQ(outcome(waited), "ok");
   EXPECT_GT(waited->token, granted->token);
