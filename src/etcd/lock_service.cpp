@@ -27,14 +27,17 @@ class EtcdLockService final : public LockService {
   Result<UnlockResponse, Refusal> unlock(const UnlockRequest& request) override {
     return checked<UnlockResponse>(request, [&](Place& place) -> Result<UnlockResponse, Refusal> {
       const Ask asked{.signature = request.signature, .signee = request.signee};
-      const Clock clock{clock_error()};
+      bool exists = false;    // by the clock of each look: what was made since must not seem to be from before
       const auto released = release(
           place, request.signature,
-          [&](const LockSeen& seen) { return seen.exists(clock) && asked.owns(seen.record, place.process()); },
+          [&](const LockSeen& seen) {
+            exists = seen.exists(Clock{clock_error()});
+            return exists && asked.owns(seen.record, place.process());
+          },
           connection_.deadline());
       if (!released) return refused(error_of(released.error()));
       if (released->done) return UnlockResponse{UnlockStatus::ok};
-      if (!released->seen.exists(clock)) return UnlockResponse{UnlockStatus::no_lock};
+      if (!released->seen.kv || !exists) return UnlockResponse{UnlockStatus::no_lock};
       return released->seen.refusal(Errc::forbidden);
     });
   }
