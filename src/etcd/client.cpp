@@ -157,31 +157,54 @@ Answer<TxnAnswer> Client::commit(const Txn& txn, steady_clock::time_point until)
   return answer;
 }
 
-void Client::await_change(const Range& range, Revision since, steady_clock::time_point until) {
+/// `on_line` answers whether to go on; throws Garbage. Where it is cut off another endpoint is asked next.
+HttpAnswer Client::watch(const Range& range, Revision since, steady_clock::time_point until,
+                         const std::function<bool(std::string_view)>& on_line) {
   Json watched{{"key", encode_base64(range.key)}, {"start_revision", std::to_string(since + 1)}};
   if (!range.end.empty()) watched["range_end"] = encode_base64(range.end);
   const auto token = authorization(until);
+  if (!token) return {.what = token.error().what};
   const std::size_t asked = preferred_.load(std::memory_order_relaxed);
-  bool heard = false;
-  if (token) {
-    const auto on_line = [&](std::string_view line) {
-      try {
-        heard = true;
-        return !tells_of_change(line);
-      } catch (const Garbage&) {
-        return heard = false;
-      }
-    };
-    const auto answer =
-        http_.stream(endpoint(asked), "/v3/watch", Json{{"create_request", watched}}.dump(), *token, until, on_line);
-    if (answer.came == HttpAnswer::Came::whole && heard) return;
+  std::string garbage;
+  auto answer = http_.stream(endpoint(asked), "/v3/watch", Json{{"create_request", watched}}.dump(), *token, until,
+                             [&](std::string_view line) {
+                               try {
+                                 return on_line(line);
+                               } catch (const Garbage& what) {
+                                 garbage = what.what();
+                                 return false;
+                               }
+                             });
+  if (answer.came == HttpAnswer::Came::whole && garbage.empty()) return answer;
+  if (steady_clock::now() < until) {
+    std::size_t expected = asked;
+    preferred_.compare_exchange_strong(expected, asked + 1, std::memory_order_relaxed);
   }
-  if (steady_clock::now() >= until) return;
-  // Cut off, or refused: the caller looks again, through another endpoint, and not too often.
-  std::size_t expected = asked;
-  preferred_.compare_exchange_strong(expected, asked + 1, std::memory_order_relaxed);
+  if (!garbage.empty()) answer = {.what = endpoint(asked) + ": " + garbage};
+  return answer;
+}
+
+void Client::await_change(const Range& range, Revision since, steady_clock::time_point until) {
+  const auto answer = watch(range, since, until, [](std::string_view line) { return !tells_of_change(line); });
+  if (answer.came == HttpAnswer::Came::whole) return;
+  // Cut off, or refused: the caller looks again, and not too often.
   milliseconds span(50);
   (void)pause(span, until);
+}
+
+Answer<KeyValue> Client::first_change(const std::string& key, Revision since, steady_clock::time_point until) {
+  std::optional<KeyValue> first;
+  std::string what;
+  for (milliseconds span(10);;) {
+    const auto answer = watch({key}, since, until, [&](std::string_view line) {
+      first = parse_change(line);
+      return !first && !tells_of_change(line);    // it is forgotten: the watch ends
+    });
+    if (first && first->key == key && first->modified > since) return *std::move(first);
+    what = answer.what;
+    if (answer.came == HttpAnswer::Came::whole || !pause(span, until)) break;
+  }
+  return Trouble{.what = what.empty() ? "etcd has forgotten what happened to a key" : what};
 }
 
 Answer<seconds> Client::grant(LeaseId id, seconds ttl, steady_clock::time_point until) {

@@ -44,6 +44,10 @@ class Client {
   /// Sleeps until something has happened to a key of the range since that revision, or may have.
   void await_change(const Range&, Revision since, steady_clock::time_point until);
 
+  /// What happened to a key first, after that revision: as it was written or, without a value, deleted. Something must
+  /// have happened.
+  Answer<KeyValue> first_change(const std::string& key, Revision since, steady_clock::time_point until);
+
   /// Leases. Asking twice with one id makes one lease. The time it lives, as etcd has set it.
   Answer<std::chrono::seconds> grant(LeaseId, std::chrono::seconds ttl, steady_clock::time_point until);
   Answer<std::chrono::seconds> keep_alive(LeaseId, steady_clock::time_point until);    // 0: it has ended
@@ -64,6 +68,8 @@ class Client {
   /// `parse` throws Garbage. Whether an answer was lost before the one that came.
   Answer<bool> ask(const Request&, steady_clock::time_point until, const std::function<void(std::string_view)>& parse);
   Answer<std::string> authorization(steady_clock::time_point until);
+  HttpAnswer watch(const Range&, Revision since, steady_clock::time_point until,
+                   const std::function<bool(std::string_view line)>& on_line);
   static Verdict judge(const EtcdError&, Trouble&);
 
   const std::string& endpoint(std::size_t number) const { return access_.endpoints[number % access_.endpoints.size()]; }

@@ -62,9 +62,17 @@ Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_
   }
   if (!in_doubt) return answer;
   const Fate fate = fate_of(write, now, known);
-  if (fate == Fate::unknown)
-    return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
-  answer->succeeded = fate == Fate::done;
+  if (fate != Fate::unknown) {
+    answer->succeeded = fate == Fate::done;
+    return answer;
+  }
+  // What happened first tells: the guard held, if it was ours, and did not any more, if it was another one's. Nothing
+  // was there before: what stands there now began with it, or it has been undone.
+  const Revision since = write.before ? write.before->modified : now->created - 1;
+  const auto first = client.first_change(write.key, since, until);
+  if (!first) return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
+  answer->succeeded = call_of(*first) == write.call;
+  if (answer->succeeded) answer->revision = first->modified;
   return answer;
 }
 

@@ -252,6 +252,16 @@ bool tells_of_change(std::string_view line) {
   return (events != nullptr && !events->empty()) || (canceled != nullptr && *canceled != false);
 }
 
+std::optional<KeyValue> parse_change(std::string_view line) {
+  const Json json = parse_object(line);
+  const Json* events = member(result_of(json), "events");
+  if (events == nullptr || !events->is_array() || events->empty()) return {};
+  const Json& event = events->front();
+  const Json* kv = event.is_object() ? member(event, "kv") : nullptr;
+  if (kv == nullptr) garbage("a change of nothing");
+  return parse_key_value(*kv);
+}
+
 std::optional<EtcdError> parse_error(std::string_view body) {
   const Json json = Json::parse(body, nullptr, false);
   if (!json.is_object()) return {};

@@ -83,8 +83,10 @@ std::vector<std::string> parse_keys(std::string_view body, LeaseId);
 /// What authenticates those who gave their password.
 std::string parse_token(std::string_view body);
 
-/// Of a line of a watch's answer: is there something new, or will there be no more?
+/// Of a line of a watch's answer: is there something new, or will there be no more? And the first of what is new: a key
+/// as it was written or, without a value, deleted.
 bool tells_of_change(std::string_view line);
+std::optional<KeyValue> parse_change(std::string_view line);
 
 std::string encode_base64(std::string_view);
 std::string decode_base64(std::string_view);

@@ -190,14 +190,43 @@ TEST_F(EtcdFaults, APlaceInTheQueueThatComesLateHoldsNobodyUp) {
   EXPECT_EQ(outcome(witness->lock_for({"job", "carl"}, 60s)), "ok");
 }
 
-TEST_F(EtcdFaults, WhatCannotBeToldIsNotGuessed) {
+TEST_F(EtcdFaults, WhatHasChangedTwiceSinceIsToldAsItWas) {
   const auto locks = this->locks(proxy_.endpoint());
   const auto witness = this->locks(cluster().endpoint(0));
   ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "renewed");
+  proxy_.spoil(Fault::cut);
+  EXPECT_EQ(outcome(locks->lock({"job", "ben"})), "forbidden") << "it was no answer to anna's";
   // Ben has it, is not told, and has lost it twice when it is read back.
   proxy_.when_lost([&] {
     EXPECT_EQ(outcome(witness->lock({"job", "carl", 2})), "transferred from ben");
     EXPECT_EQ(outcome(witness->lock({"job", "dora", 3})), "transferred from carl");
+  });
+  proxy_.spoil(Fault::cut, 1, 1);
+  const auto granted = locks->lock({"job", "ben", 1});
+  ASSERT_EQ(outcome(granted), "transferred from anna");
+  EXPECT_LT(granted->token, witness->check("job").value().token);
+  EXPECT_EQ(outcome(locks->confirm("job", granted->token)), "lost");
+  // It is deleted since.
+  proxy_.when_lost([&] {
+    EXPECT_EQ(outcome(witness->lock({"job", "carl", 5})), "transferred from ben");
+    EXPECT_EQ(outcome(witness->unlock({"job", "carl"})), "ok");
+  });
+  proxy_.spoil(Fault::cut, 1, 1);
+  EXPECT_EQ(outcome(locks->lock({"job", "ben", 4})), "transferred from dora");
+  EXPECT_EQ(outcome(locks->check("job")), "not_found");
+}
+
+TEST_F(EtcdFaults, WhatCannotBeToldIsNotGuessed) {
+  const auto locks = this->locks(proxy_.endpoint());
+  const auto witness = this->locks(cluster().endpoint(0));
+  ASSERT_EQ(outcome(witness->lock({"job", "anna"})), "ok");
+  // The same, and etcd has forgotten what came first.
+  proxy_.when_lost([&] {
+    EXPECT_EQ(outcome(witness->lock({"job", "carl", 2})), "transferred from ben");
+    const auto last = witness->lock({"job", "dora", 3});
+    ASSERT_EQ(outcome(last), "transferred from carl");
+    cluster().ask("/v3/kv/compaction", R"({"revision": ")" + std::to_string(last->token) + R"(", "physical": true})");
   });
   proxy_.spoil(Fault::cut, 1, 1);
   EXPECT_EQ(outcome(locks->lock({"job", "ben", 1})), "backend_unavailable");

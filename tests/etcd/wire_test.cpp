@@ -33,6 +33,26 @@ TEST(EtcdWire, AWatchTellsOfChangesAndOfItsEnd) {
   EXPECT_THROW((void)tells_of_change(R"({"error":{"grpc_code":14}})"), Garbage);
 }
 
+TEST(EtcdWire, AWatchTellsWhatHappenedFirst) {
+  EXPECT_FALSE(parse_change(R"({"result":{"header":{},"created":true}})"));
+  EXPECT_FALSE(parse_change(R"({"result":{"header":{},"canceled":true,"compact_revision":"7"}})"));
+  const auto written = parse_change(
+      R"({"result":{"events":[{"kv":{"key":"YQ==","create_revision":"3","mod_revision":"5","version":"2","value":"eA=="}},
+          {"kv":{"key":"YQ==","mod_revision":"6"}}]}})");
+  ASSERT_TRUE(written);
+  EXPECT_EQ(written->key, "a");
+  EXPECT_EQ(written->value, "x");
+  EXPECT_EQ(written->modified, 5);
+  const auto deleted =
+      parse_change(R"({"result":{"events":[{"type":"DELETE","kv":{"key":"YQ==","mod_revision":"6"}}]}})");
+  ASSERT_TRUE(deleted);
+  EXPECT_EQ(deleted->value, "");
+  for (const char* line :
+       {R"({"result":{"events":[7]}})", R"({"result":{"events":[{}]}})", R"({"result":{"events":[{"kv":7}]}})"}) {
+    EXPECT_THROW((void)parse_change(line), Garbage) << line;
+  }
+}
+
 TEST(EtcdWire, Base64IsReadAndWritten) {
   const std::string bytes("\0\xff\x10 any bytes", 13);
   for (std::size_t size = 0; size <= bytes.size(); ++size) {
