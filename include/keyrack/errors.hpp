@@ -24,14 +24,14 @@ enum class Errc {
   in_use,             ///< try_acquire(), try_hold(): somebody has that name.
   not_exist,          ///< try_acquire(), try_hold(): that name was never acquired.
   timed_out,          ///< a bounded wait ran out. std::errc::timed_out
-  table_full,         ///< no room for another record; nothing was changed. Unlock something, or use a larger segment.
+  table_full,         ///< no room for another record; nothing was changed. Unlock something, or make more room.
   session_limit,      ///< no room for another attached process. Close one, or create the segment with more `sessions`.
   bad_url,            ///< open_*(): the detail names the offending part. std::errc::invalid_argument
   unknown_backend,    ///< open_*(): nobody registered that protocol.
   no_segment,         ///< open-only, and there is none. std::errc::no_such_file_or_directory
   incompatible_segment,    ///< another layout version or geometry. Leave the options out, or remove the segment.
-  corrupt_segment,         ///< the bytes make no sense; never a crash. Look with `keyrack verify`; then remove it.
-  permission_denied,       ///< the segment is another user's. std::errc::permission_denied
+  corrupt_segment,         ///< the bytes make no sense; never a crash. On shm://, `keyrack verify` tells; remove it.
+  permission_denied,       ///< not for this user. std::errc::permission_denied
   backend_unavailable,     ///< a remote engine does not answer, or the system refuses what the backend needs.
   lost,                    ///< what you held was taken away (expired, forced, reset). Stop the work that it protected.
   would_deadlock,          ///< waiting would close a cycle of waiters. std::errc::resource_deadlock_would_occur

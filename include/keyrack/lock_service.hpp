@@ -14,16 +14,16 @@
 // Processes    One session per process and segment, shared by all services the process has open on it. When the last
 //              of them is closed, the process-bound locks of the process are released.
 // fork, exec   A child holds nothing and starts a session of its own on first use; nothing it does or ends with
-// releases
-//              what its parent holds. A process that replaces its image has died as a holder.
+//              releases what its parent holds. A process that replaces its image has died as a holder.
 // Progress     On shm://, lock, unlock, check and confirm are lock-free: no process that is stopped or dead, wherever
 //              it is, keeps another from finishing its call. Inserting a key and making room for it are lock-free too.
 //              lock_for and lock_until sleep in the kernel, and let waiters of one key in by age: whoever has waited
 //              2 ms goes before later callers of lock_for and lock_until. A waiter that is stopped when its turn comes
 //              delays the others by at most 10 ms, once.
-// Clock        CLOCK_MONOTONIC of the host, so a lease is not used up while the machine is suspended. Leases have
-//              a granularity of 262,144 ns on shm:// and are rounded up; they reach about nine years, longer is for
-//              ever.
+// Clock        On shm://, CLOCK_MONOTONIC of the host, so a lease is not used up while the machine is suspended.
+//              Leases have a granularity of 262,144 ns there and are rounded up; they reach about nine years, longer
+//              is for ever.
+// Elsewhere    Progress, clocks, and when a death is noticed are the backend's: of etcd://, etcd.hpp tells.
 #pragma once
 
 #include <keyrack/errors.hpp>

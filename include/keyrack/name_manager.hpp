@@ -4,8 +4,8 @@
 //     keyrack::HeldName worker = names->hold("worker").value();    // "0", "1", …: ours until released
 //
 // Two ways to have a name:
-//   hold, try_hold        kept alive in the background until released; free again at once when the process dies
-//   acquire, try_acquire  belongs to no process and outlives the one that acquired it, until released
+//   hold, try_hold        kept alive in the background until released; free again when the process dies, on shm:// at
+//   once acquire, try_acquire  belongs to no process and outlives the one that acquired it, until released
 // With `auto_release_after`, a name whose last acquire or keep_alive is older counts as free, held or acquired.
 //
 // Threads, processes, fork, exec: as for locks (lock_service.hpp). A HeldName that a fork copied into a child is `lost`
