@@ -61,39 +61,56 @@ void tamper(NameRules::Op& op, Tampering tampering) {
   }
 }
 
-/// Those calls alone that no other one of the key overlaps: what they are answered is beyond doubt.
+bool is_death(const LockCall& call) { return call.kind == LockCall::Kind::death; }
+bool is_death(const NamesCall& call) { return call.kind == NamesCall::Kind::death; }
+
+/// Those calls alone that no other one of the key overlaps: what they are answered is beyond doubt, but for deaths.
 template <class Op>
 void tamper_with_lonely(std::vector<Op>& ops, Tampering tampering) {
   std::sort(ops.begin(), ops.end(), [](const Op& a, const Op& b) { return a.when.from < b.when.from; });
+  std::vector<Op*> calls;
+  for (Op& op : ops) {
+    if (!is_death(op.call)) calls.push_back(&op);
+  }
   Instant over = kAlways;
-  for (std::size_t at = 0; at < ops.size(); ++at) {
-    const bool lonely = over < ops[at].when.from && (at + 1 == ops.size() || ops[at].when.to < ops[at + 1].when.from);
-    over = std::max(over, ops[at].when.to);
-    if (lonely && at % 4 == 3) tamper(ops[at], tampering);
+  for (std::size_t at = 0; at < calls.size(); ++at) {
+    const Interval& when = calls[at]->when;
+    const bool lonely = over < when.from && (at + 1 == calls.size() || when.to < calls[at + 1]->when.from);
+    over = std::max(over, when.to);
+    if (lonely && at % 4 == 3) tamper(*calls[at], tampering);
   }
 }
 
-template <class Op, class Record>
-Op operation(const Record& record, std::size_t slot, std::size_t thread, const Death& death) {
-  Op op{.call = record.call,
-        .when = record.when,
-        .answered = record.answered.load(std::memory_order_acquire),
-        .place = Places{1} << (slot * kThreadsMax + thread)};
-  if (death.process != 0) op.not_after = Places{1} << (kProcessesMax * kThreadsMax + slot);
-  if (op.answered) {
-    op.answer = record.answer;
-  } else {
-    op.when.to = death.when.to + 1;    // the death is looked at first: what came before it is tried then
-  }
-  return op;
+bool only_reads(const LockCall& call) {
+  return call.kind == LockCall::Kind::check || call.kind == LockCall::Kind::confirm;
 }
-static_assert(kProcessesMax * (kThreadsMax + 1) <= 64);
+bool only_reads(const NamesCall& call) { return call.kind == NamesCall::Kind::status; }
 
-template <class Op, class Kind>
-Op operation(const Death& death, std::size_t slot, Kind kind) {
-  return {.call = {.kind = kind, .process = death.process},
-          .when = death.when,
-          .place = Places{1} << (kProcessesMax * kThreadsMax + slot)};
+Places place_of(std::size_t slot, std::size_t thread) { return Places{1} << (slot * kThreadsMax + thread); }
+/// For what may last longer than one call of a thread.
+constexpr Places kSpare = ~Places{0} << (kProcessesMax * kThreadsMax);
+/// For what a call did before it was made again. The places of threads that there are not in such a history.
+constexpr int kFirstTries = kProcessesMax * kThreadsMax / 2;
+
+std::vector<LockRules::Op> first_tries(const std::vector<LockRules::Op>& ops) {
+  std::vector<LockRules::Op> all;
+  for (const auto& op : ops) {
+    if (!op.in_doubt || op.call.kind > LockCall::Kind::wait) continue;
+    all.push_back(op);
+    all.back().answered = false;
+    all.back().place = op.place << kFirstTries;
+    all.back().not_after = op.place;
+  }
+  return all;
+}
+std::vector<NameRules::Op> first_tries(const std::vector<NameRules::Op>&) { return {}; }
+
+template <class Op>
+Places spare_place(const std::vector<Op>& ops) {
+  Places spare = kSpare;
+  for (const Op& op : ops) spare &= ~op.place;
+  if (spare == 0) throw std::runtime_error("too many calls without an answer at one time");
+  return spare & (~spare + 1);
 }
 
 template <class Rules>
@@ -103,10 +120,10 @@ std::string explain(const Linearizer<Rules>& history, std::vector<typename Rules
   const Instant origin = failed.when.from;
   const auto line = [&](const Op& op) {
     return fmt::format("  {:10.3f} to {:10.3f} us  {}  =  {}\n", double(op.when.from - origin) / 1000,
-                       double(op.when.to - origin) / 1000, text(op.call), op.answered ? text(op.answer) : "killed");
+                       double(op.when.to - origin) / 1000, text(op.call), op.answered ? text(op.answer) : "no answer");
   };
   std::sort(ops.begin(), ops.end(), [](const Op& a, const Op& b) { return a.when.from < b.when.from; });
-  std::erase_if(ops, [&](const Op& op) { return op.when.from > failed.when.to; });
+  std::erase_if(ops, [&](const Op& op) { return op.when.from > failed.when.to || (op.in_doubt && !op.answered); });
   std::string all = "this call cannot have been answered so:\n" + line(failed) + "what was possible before it ended:\n";
   for (const auto& possibility : history.possibilities()) {
     all += fmt::format("  {} (done: {:x})\n", text(possibility.state, origin), possibility.done);
@@ -116,58 +133,115 @@ std::string explain(const Linearizer<Rules>& history, std::vector<typename Rules
   return all;
 }
 
-template <class Rules>
-std::optional<std::string> check_one(Linearizer<Rules>& history, std::vector<typename Rules::Op>& ops,
-                                     Tampering tampering, Counts& counts) {
-  if (tampering != Tampering::none) tamper_with_lonely(ops, tampering);
-  const bool right = history.check(ops);
-  counts.widest = std::max<std::uint64_t>(counts.widest, history.widest());
-  if (right) return {};
-  return explain(history, ops);
-}
-
 }    // namespace
 
-template <class Op, std::size_t statuses>
-void Checker::count(const Op& op, std::array<std::uint64_t, statuses>& answers) {
-  ++(op.answered ? answers.at(static_cast<std::size_t>(op.answer.status)) : counts_.killed);
+template <class Record, std::size_t statuses>
+void Checker::count(const Record& record, std::array<std::uint64_t, statuses>& answers) {
+  switch (record.outcome.load(std::memory_order_acquire)) {
+    case Outcome::none:
+      ++counts_.killed;
+      break;
+    case Outcome::answered:
+      ++answers.at(static_cast<std::size_t>(record.answer.status));
+      break;
+    case Outcome::unavailable:
+      ++counts_.unavailable;
+      break;
+  }
+}
+
+/// What is bound to a process cannot begin after its death; nothing can that begins at once or never.
+template <class Op>
+void Checker::add_death(std::vector<Op>& ops, const Death& death) const {
+  using Call = decltype(Op::call);
+  Op op{.call = {.kind = Call::Kind::death, .process = death.process},
+        .when = {death.when.from, later(death.when.to, licence_.death)},
+        .place = spare_place(ops)};
+  for (Op& other : ops) {
+    if (!is_death(other.call) && other.call.process == death.process) bind(other, op.place);
+  }
+  ops.push_back(std::move(op));
+}
+
+template <class Op>
+void Checker::bind(Op& op, Places death) const {
+  if (licence_.effect == 0 || op.call.bound) op.not_after = death;
+}
+
+template <class Op, class Record>
+void Checker::add(std::vector<Op>& ops, const Record& record, Places thread, const Death& death) const {
+  const Outcome outcome = record.outcome.load(std::memory_order_acquire);
+  Op op{.call = record.call, .when = record.when, .answered = outcome == Outcome::answered, .place = thread};
+  if (op.answered) {
+    op.answer = record.answer;
+    op.in_doubt = licence_.again;
+  } else {
+    if (only_reads(op.call)) return;
+    // A death is looked at first: what came before it is tried then.
+    const Instant returned = outcome == Outcome::none ? death.when.to + 1 : record.when.to;
+    op.when.to = later(returned, licence_.effect);
+    op.place = spare_place(ops);
+    for (const Op& other : ops) {
+      if (is_death(other.call) && other.call.process == op.call.process) bind(op, other.place);
+    }
+  }
+  ops.push_back(std::move(op));
+}
+
+template <class Visit>
+void Checker::for_each_history(Visit&& visit) {
+  for (auto& history : locks_) visit(history);
+  for (auto& history : names_) visit(history);
 }
 
 void Checker::collect(const Board& board, std::uint32_t window) {
-  for (auto& ops : locks_) ops.clear();
-  for (auto& ops : names_) ops.clear();
   for (std::size_t slot = 0; slot < kProcessesMax; ++slot) {
     const Death& death = board.deaths[window % 2][slot];
+    if (death.process != 0) for_each_history([&](auto& history) { add_death(history.ops, death); });
     for (std::size_t thread = 0; thread < kThreadsMax; ++thread) {
       const Page& page = board.pages[window % 2][slot][thread];
       for (std::uint32_t at = 0, end = page.locks.count; at < end; ++at) {
         const LockRecord& record = page.locks.records[at];
-        locks_[record.key].push_back(operation<LockRules::Op>(record, slot, thread, death));
-        count(locks_[record.key].back(), counts_.locks);
+        add(locks_[record.key].ops, record, place_of(slot, thread), death);
+        count(record, counts_.locks);
       }
       for (std::uint32_t at = 0, end = page.names.count; at < end; ++at) {
         const NameRecord& record = page.names.records[at];
-        names_[record.key].push_back(operation<NameRules::Op>(record, slot, thread, death));
-        count(names_[record.key].back(), counts_.names);
+        add(names_[record.key].ops, record, place_of(slot, thread), death);
+        count(record, counts_.names);
       }
     }
-    if (death.process == 0) continue;
-    for (auto& ops : locks_) ops.push_back(operation<LockRules::Op>(death, slot, LockCall::Kind::death));
-    for (auto& ops : names_) ops.push_back(operation<NameRules::Op>(death, slot, NamesCall::Kind::death));
   }
+  const Instant over = board.over[window % 2];
+  for_each_history([&](auto& history) {
+    for (auto& op : history.ops) {
+      op.ends = op.when.to <= over;
+      op.passed_over.clear();
+    }
+  });
+}
+
+/// Keeps what is still under way.
+template <class Rules>
+std::optional<std::string> Checker::check_one(History<Rules>& history) {
+  auto& [ops, linearizer] = history;
+  if (tampering_ != Tampering::none) tamper_with_lonely(ops, tampering_);
+  auto tries = first_tries(ops);    // before what they come before: then they end before it, too
+  ops.insert(ops.begin(), std::make_move_iterator(tries.begin()), std::make_move_iterator(tries.end()));
+  const bool right = linearizer.check(ops);
+  counts_.widest = std::max<std::uint64_t>(counts_.widest, linearizer.widest());
+  if (!right) return explain(linearizer, ops);
+  std::erase_if(ops, [](const auto& op) { return op.ends; });
+  return {};
 }
 
 std::optional<std::string> Checker::check(const Board& board, std::uint32_t window) {
   collect(board, window);
   for (std::size_t key = 0; key < kKeys; ++key) {
-    if (auto wrong = check_one(lock_histories_[key], locks_[key], tampering_, counts_)) {
-      return fmt::format("key {}, window {}: {}", key, window, *wrong);
-    }
+    if (auto wrong = check_one(locks_[key])) return fmt::format("key {}, window {}: {}", key, window, *wrong);
   }
   for (std::size_t family = 0; family < kFamilies; ++family) {
-    if (auto wrong = check_one(name_histories_[family], names_[family], tampering_, counts_)) {
-      return fmt::format("family {}, window {}: {}", family, window, *wrong);
-    }
+    if (auto wrong = check_one(names_[family])) return fmt::format("family {}, window {}: {}", family, window, *wrong);
   }
   return {};
 }

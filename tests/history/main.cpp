@@ -35,6 +35,9 @@ struct Options {
   std::string url;                         // of another backend; empty: a segment of our own
   std::size_t window_calls = kLocksMax;    // of each thread
   std::uint32_t age_ms = 2;
+  std::uint32_t death_s = 0, effect_s = 0;
+  bool again = false;
+  std::uint32_t unavailable = 0;    // percent of the calls, at the most
   Tampering tampering = Tampering::none;
 };
 
@@ -44,6 +47,8 @@ Board& new_board() {
   if (place == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
   return *static_cast<Board*>(place);    // all zero is where it begins
 }
+
+constexpr reference::Instant kSecond = 1'000'000'000;
 
 reference::Instant now_ns() { return steady_clock::now().time_since_epoch().count(); }
 
@@ -55,9 +60,9 @@ std::uint64_t sum(const std::array<std::uint64_t, size>& counts) {
 /// The checker is a process of its own, so that this one stays without threads and can fork.
 class CheckerProcess {
  public:
-  CheckerProcess(const Board& board, Tampering tampering)
-      : child_([&board, tampering](const Child::Link& parent) {
-          Checker checker(tampering);
+  CheckerProcess(const Board& board, Tampering tampering, const Licence& licence)
+      : child_([&board, tampering, licence](const Child::Link& parent) {
+          Checker checker(tampering, licence);
           for (;;) {
             const auto window = static_cast<std::uint32_t>(std::stoul(parent.hear()));
             const auto wrong = checker.check(board, window);
@@ -86,7 +91,7 @@ class CheckerProcess {
   }
 
   const Counts& counts() const { return counts_; }
-  std::uint64_t calls() const { return sum(counts_.locks) + sum(counts_.names) + counts_.killed; }
+  std::uint64_t calls() const { return sum(counts_.locks) + sum(counts_.names) + counts_.killed + counts_.unavailable; }
   const std::string& wrong() const { return wrong_; }
 
  private:
@@ -99,7 +104,10 @@ class CheckerProcess {
 class Recording {
  public:
   explicit Recording(const Options& options)
-      : options_(options), board_(new_board()), checker_(board_, options.tampering), dice_(options.seed) {
+      : options_(options),
+        board_(new_board()),
+        checker_(board_, options.tampering, {options.death_s * kSecond, options.effect_s * kSecond, options.again}),
+        dice_(options.seed) {
     for (std::size_t slot = 0; slot < options_.processes; ++slot) start(slot);
   }
   ~Recording() {
@@ -150,7 +158,8 @@ class Recording {
     }
     board_.deaths[window % 2] = {};
     board_.window = window;
-    const auto kill_at = now_ns() + static_cast<reference::Instant>(dice_() % 8'000'000);
+    const auto begun_at = now_ns();
+    const auto kill_at = begun_at + static_cast<reference::Instant>(dice_()) % std::max(last_window_, kSecond / 125);
     bool kill = dice_() % 10 < options_.kills;
     while (!all_finished(window)) {
       if (kill && now_ns() >= kill_at) {
@@ -163,6 +172,8 @@ class Recording {
         if (::waitpid(workers_[slot]->pid(), nullptr, WNOHANG) != 0) return "a process ended by itself";
       }
     }
+    board_.over[window % 2] = now_ns();
+    last_window_ = now_ns() - begun_at;
     for (std::size_t slot = 0; slot < options_.processes; ++slot) {
       if (!workers_[slot]) start(slot);
     }
@@ -203,6 +214,7 @@ class Recording {
   std::array<reference::Process, kProcessesMax> processes_{};
   reference::Process last_process_ = 0;
   std::uint64_t kills_ = 0;
+  reference::Instant last_window_ = 0;    // how long it took
   const steady_clock::time_point begun_ = steady_clock::now();
 };
 
@@ -226,6 +238,7 @@ void report(const Recording& recording, const Options& options, const std::strin
     const nlohmann::json all{{"calls", calls},
                              {"answers", answers(counts)},
                              {"cut_short", counts.killed},
+                             {"unavailable", counts.unavailable},
                              {"kills", recording.kills()},
                              {"windows", recording.windows()},
                              {"widest", counts.widest},
@@ -237,13 +250,17 @@ void report(const Recording& recording, const Options& options, const std::strin
   }
   if (options.format == "markdown") {
     fmt::print(
-        "| calls | of names | kills | calls cut short | processes × threads | violations | seconds |\n"
-        "|---|---|---|---|---|---|---|\n| {} | {} | {} | {} | {} × {} | {} | {:.0f} |\n",
-        calls, sum(counts.names), recording.kills(), counts.killed, options.processes, options.threads,
-        wrong.empty() ? 0 : 1, recording.seconds());
+        "| calls | of names | kills | calls cut short | without an answer | processes × threads | violations | seconds "
+        "|\n"
+        "|---|---|---|---|---|---|---|---|\n| {} | {} | {} | {} | {} | {} × {} | {} | {:.0f} |\n",
+        calls, sum(counts.names), recording.kills(), counts.killed, counts.unavailable, options.processes,
+        options.threads, wrong.empty() ? 0 : 1, recording.seconds());
   } else {
-    fmt::print("{} calls, {} kills, {} calls cut short, {} windows, at most {} possibilities, {:.1f} s\n", calls,
-               recording.kills(), counts.killed, recording.windows(), counts.widest, recording.seconds());
+    fmt::print(
+        "{} calls, {} kills, {} calls cut short, {} without an answer, {} windows, at most {} possibilities, {:.1f} "
+        "s\n",
+        calls, recording.kills(), counts.killed, counts.unavailable, recording.windows(), counts.widest,
+        recording.seconds());
     for (const auto& [answer, count] : answers(counts)) fmt::print("  {:>10} {}\n", count, answer);
   }
   if (!wrong.empty()) fmt::print("{}\n", wrong);
@@ -257,7 +274,12 @@ int run(int argc, char** argv) {
   app.add_option("--threads", options.threads, "of each process")->check(CLI::Range(std::size_t{1}, kThreadsMax));
   app.add_option("--kills", options.kills, "in ten windows")->check(CLI::Range(0, 10));
   app.add_option("--seed", options.seed, "of the random calls; the interleaving is another each time");
-  app.add_option("--url", options.url, "where to call, with an option; without --kills 0 it must notice them at once");
+  app.add_option("--url", options.url, "where to call, with an option");
+  app.add_option("--death", options.death_s, "s until a killed process is noticed, at the most");
+  app.add_option("--effect", options.effect_s, "s until a call without an answer takes effect, if it ever does");
+  app.add_flag("--again", options.again, "a call may be made again after what it did was undone; for 4 processes");
+  app.add_option("--unavailable", options.unavailable, "how many of a hundred calls may be without an answer")
+      ->check(CLI::Range(0, 100));
   app.add_option("--window", options.window_calls, "calls of a thread that are checked together")
       ->check(CLI::Range(std::size_t{1}, kLocksMax));
   app.add_option("--age", options.age_ms,
@@ -277,12 +299,19 @@ int run(int argc, char** argv) {
   app.add_option("--tamper", options.tampering, "changes what was recorded, which must be found")
       ->transform(CLI::CheckedTransformer(tamperings));
   CLI11_PARSE(app, argc, argv);
+  if (options.again && options.processes > kProcessesMax / 2) {
+    fmt::print(stderr, "--again: {} processes at the most\n", kProcessesMax / 2);
+    return 2;
+  }
 
   fmt::print(stderr, "seed {}\n", options.seed);
   Recording recording(options);
   const std::string wrong = recording.run();
   report(recording, options, wrong);
-  return wrong.empty() ? 0 : 1;
+  if (!wrong.empty()) return 1;
+  if (recording.counts().unavailable * 100 <= recording.calls() * options.unavailable) return 0;
+  fmt::print(stderr, "too many calls without an answer: little can be said of the others\n");
+  return 2;
 }
 
 }    // namespace

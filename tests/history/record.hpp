@@ -15,13 +15,19 @@ inline constexpr std::size_t kKeys = 64, kFamilies = 3;
 inline constexpr std::size_t kAgingFamily = 2;    // its names are free again when they are not kept alive
 inline constexpr std::size_t kLocksMax = 4096, kNamesMax = 1024;    // calls of a thread in one window
 
+enum class Outcome : std::uint8_t {
+  none,    // so far; for ever, if its process was killed
+  answered,
+  unavailable,    // it returned, but whether it takes effect, and when, is not known
+};
+
 template <class Call, class Answer>
 struct Record {
   reference::Interval when;
   std::uint32_t key;    // or family
   Call call;
   Answer answer;
-  std::atomic<bool> answered;
+  std::atomic<Outcome> outcome;
 };
 using LockRecord = Record<reference::LockCall, reference::LockAnswer>;
 using NameRecord = Record<reference::NamesCall, reference::NamesAnswer>;
@@ -34,7 +40,7 @@ struct Log {
   bool full() const { return count == size; }
   One& begin(std::uint32_t key, const decltype(One::call)& call) {
     One& record = records[count];
-    record.answered.store(false, std::memory_order_relaxed);
+    record.outcome.store(Outcome::none, std::memory_order_relaxed);
     record.key = key;
     record.call = call;
     return record;
@@ -59,6 +65,7 @@ struct Board {
   std::array<std::array<std::atomic<std::uint32_t>, kThreadsMax>, kProcessesMax> finished;    // with that window
   std::array<std::array<std::array<Page, kThreadsMax>, kProcessesMax>, 2> pages;
   std::array<std::array<Death, kProcessesMax>, 2> deaths;
+  std::array<reference::Instant, 2> over;    // when all had finished
 };
 
 }    // namespace keyrack::history

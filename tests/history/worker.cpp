@@ -20,11 +20,19 @@ constexpr std::size_t kHeldMax = 2;
 
 Instant now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
+/// In the end: another backend may not answer just now.
+template <class Open>
+auto opened(const Open& open, const std::string& url) {
+  auto service = open(url);
+  for (int i = 0; i < 20 && !service && service.error().code == Errc::backend_unavailable; ++i) service = open(url);
+  return std::move(service).value();
+}
+
 struct Services {
   Services(const std::string& url, const std::string& age)
-      : locks(open_lock_service(url).value()),
-        names(open_name_manager(url).value()),
-        aging(open_name_manager(url + "&auto_release_after=" + age).value()) {}
+      : locks(opened(open_lock_service, url)),
+        names(opened(open_name_manager, url)),
+        aging(opened(open_name_manager, url + "&auto_release_after=" + age)) {}
 
   std::unique_ptr<LockService> locks;
   std::unique_ptr<NameManager> names, aging;
@@ -80,9 +88,10 @@ class Load {
       call.duration = any<std::int64_t>({20 * kUs, 100 * kUs, 400 * kUs, 2000 * kUs, 10'000 * kUs, 0, -1});
     if (one_in(6))
       call.time_to_live = any<std::int64_t>({50 * kUs, 300 * kUs, 1000 * kUs, 5000 * kUs, 50'000 * kUs, 0});
-    const LockAnswer& answer = record(log, key, call);
-    const bool granted = call.kind <= LockCall::Kind::wait && answer.status <= LockAnswer::Status::renewed;
-    if (answer.token != kAnyToken && !one_in(8)) tokens_[key] = answer.token;
+    const LockAnswer* answer = record(log, key, call);
+    const bool granted =
+        call.kind <= LockCall::Kind::wait && (answer == nullptr || answer->status <= LockAnswer::Status::renewed);
+    if (answer != nullptr && answer->token != kAnyToken && !one_in(8)) tokens_[key] = answer->token;
     if (granted && !one_in(8)) grants_.push_back({key, call.signee});
   }
 
@@ -92,16 +101,35 @@ class Load {
     record(log, grant.key, {.kind = LockCall::Kind::unlock, .process = worker_.process, .signee = grant.signee});
   }
 
-  const LockAnswer& record(Log<LockRecord, kLocksMax>& log, std::uint32_t key, const LockCall& call) {
+  /// Makes the call, which returns whether it was answered.
+  template <class Call>
+  static Outcome outcome_of(const Call& call) {
+    try {
+      call();
+      return Outcome::answered;
+    } catch (const Unavailable&) {
+      return Outcome::unavailable;
+    }
+  }
+
+  /// Not to lose one call after the other, whose effects are all possible then.
+  void rest_after(Outcome outcome) {
+    if (outcome == Outcome::unavailable) std::this_thread::sleep_for(std::chrono::milliseconds(below(500)));
+  }
+
+  /// Null: not answered.
+  const LockAnswer* record(Log<LockRecord, kLocksMax>& log, std::uint32_t key, const LockCall& call) {
     LockRecord& record = log.begin(key, call);
     const Instant wait = below(1000) * kUs;
     record.when.from = now_ns();
     log.count.fetch_add(1, std::memory_order_release);
-    record.answer = ask(*services_.locks, signatures_[key], call, record.when.from + wait);
+    const Outcome outcome =
+        outcome_of([&] { record.answer = ask(*services_.locks, signatures_[key], call, record.when.from + wait); });
     record.when.to = now_ns();
     record.answer.process = kAnyProcess;    // pids come back; what is told of them is for the property tests
-    record.answered.store(true, std::memory_order_release);
-    return record.answer;
+    record.outcome.store(outcome, std::memory_order_release);
+    rest_after(outcome);
+    return outcome == Outcome::answered ? &record.answer : nullptr;
   }
 
   LockCall::Kind lock_kind() {
@@ -140,9 +168,10 @@ class Load {
     record.when.from = now_ns();
     log.count.fetch_add(1, std::memory_order_release);
     NameManager& names = family == kAgingFamily ? *services_.aging : *services_.names;
-    record.answer = ask(names, families_[family], call, held_[family]);
+    const Outcome outcome = outcome_of([&] { record.answer = ask(names, families_[family], call, held_[family]); });
     record.when.to = now_ns();
-    record.answered.store(true, std::memory_order_release);
+    record.outcome.store(outcome, std::memory_order_release);
+    rest_after(outcome);
   }
 
   /// Of all families at once: a call in the history of each.
@@ -155,13 +184,15 @@ class Load {
       records[family]->when.from = from;
       log.count.fetch_add(1, std::memory_order_release);
     }
-    const NamesAnswer answer = ask(*services_.names, {}, call, held_[0]);
+    NamesAnswer answer;
+    const Outcome outcome = outcome_of([&] { answer = ask(*services_.names, {}, call, held_[0]); });
     const Instant to = now_ns();
     for (NameRecord* record : records) {
       record->answer = answer;
       record->when.to = to;
-      record->answered.store(true, std::memory_order_release);
+      record->outcome.store(outcome, std::memory_order_release);
     }
+    rest_after(outcome);
   }
 
   template <std::size_t size>

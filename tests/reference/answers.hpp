@@ -26,7 +26,13 @@ inline std::optional<std::chrono::nanoseconds> span_of(std::optional<Instant> sp
   return std::chrono::nanoseconds(*span);
 }
 
-/// Throws for an answer that the rules do not know, such as corrupt_segment: never right here.
+/// Whether the call took effect is not known.
+struct Unavailable : std::runtime_error {
+  Unavailable() : std::runtime_error("no answer") {}
+};
+
+/// Throws Unavailable for backend_unavailable, and another for an answer that the rules do not know, such as
+/// corrupt_segment: never right here.
 inline LockAnswer::Status status_of(std::error_code code) {
   using Status = LockAnswer::Status;
   if (code == Errc::forbidden) return Status::forbidden;
@@ -35,6 +41,7 @@ inline LockAnswer::Status status_of(std::error_code code) {
   if (code == Errc::table_full) return Status::table_full;
   if (code == Errc::not_found) return Status::not_found;
   if (code == Errc::lost) return Status::lost;
+  if (code == Errc::backend_unavailable) throw Unavailable();
   throw std::runtime_error("an answer that no rule knows: " + code.message());
 }
 
@@ -85,6 +92,7 @@ inline NamesAnswer::Status name_status_of(std::error_code code) {
   if (code == Errc::not_exist) return Status::not_exist;
   if (code == Errc::table_full) return Status::table_full;
   if (code == Errc::lost) return Status::lost;
+  if (code == Errc::backend_unavailable) throw Unavailable();
   throw std::runtime_error("an answer that no rule knows: " + code.message());
 }
 

@@ -2,8 +2,8 @@
 //
 // Just-in-time linearization: goes through beginnings and ends in the order of time and keeps every *possibility*: a
 // state of the rules, and which of the calls that are under way have taken effect in it. A call that ends must have
-// taken effect; what makes that possible is tried then and not before. A call whose process was killed may have taken
-// effect, or not.
+// taken effect; what makes that possible is tried then and not before. A call without an answer, as one whose process
+// was killed, may have taken effect by its end, or not.
 #pragma once
 
 #include "sequential_model.hpp"
@@ -22,9 +22,11 @@ struct Operation {
   Call call = {};
   Answer answer = {};
   Interval when = {};
-  bool answered = true;                    // else its process was killed
+  bool answered = true;                    // else nobody knows whether it took effect
+  bool ends = true;                        // else it is still under way when what is checked is over
   Places place = 0;                        // one bit: no two calls that are under way at one time have the same
   Places not_after = 0;                    // the death of its process
+  bool in_doubt = false;                   // it may have lost an answer within, and have been misled by what came after
   std::vector<Number> passed_over = {};    // names only; filled in here
 };
 
@@ -40,13 +42,14 @@ class Linearizer {
     friend bool operator==(const Possibility&, const Possibility&) = default;
   };
 
-  /// Everything that happened in a time at whose beginning and end no call was under way. False: no order is allowed.
+  /// Everything that happened in a time. Calls that were under way at its end are handed in again with what came next,
+  /// in their old places. False: no order is allowed.
   bool check(std::vector<Op>& ops) {
     std::vector<Event> events;
     events.reserve(2 * ops.size());
     for (std::uint32_t index = 0; index < ops.size(); ++index) {
       events.push_back({ops[index].when.from, false, index});
-      events.push_back({ops[index].when.to, true, index});
+      if (ops[index].ends) events.push_back({ops[index].when.to, true, index});
     }
     std::sort(events.begin(), events.end());    // at the same instant beginnings come first
     for (const Event& event : events) {
@@ -57,6 +60,7 @@ class Linearizer {
         return false;
       }
     }
+    under_way_.clear();
     return true;
   }
 
@@ -79,7 +83,13 @@ class Linearizer {
   }
 
   bool end(Op& op) {
-    if (op.answered && !take_effect(op)) return false;
+    if (op.answered) {
+      if (!take_effect(op)) return false;
+    } else {
+      std::vector<Possibility> without = possible_;
+      if (!take_effect(op)) possible_.clear();
+      for (Possibility& possibility : without) add(possible_, std::move(possibility));
+    }
     under_way_.erase(std::find(under_way_.begin(), under_way_.end(), &op));
     std::vector<Possibility> after;
     after.reserve(possible_.size());
@@ -93,12 +103,14 @@ class Linearizer {
 
   /// All that is possible if this call has taken effect now.
   bool take_effect(const Op& op) {
-    if (under_way_.size() == 1 && possible_.size() == 1 && possible_[0].done == 0) {    // alone: the commonest case
+    if (op.answered && !op.in_doubt && under_way_.size() == 1 && possible_.size() == 1 &&
+        possible_[0].done == 0) {    // alone: the commonest case
       Rules::next(possible_[0].state, op, next_);
       if (next_.size() != 1) return false;
       possible_[0] = {std::move(next_[0]), op.place};
       return true;
     }
+    const Kinds kinds = kinds_under_way();
     std::vector<Possibility> tried = possible_, after;
     for (std::size_t at = 0; at < tried.size(); ++at) {
       Possibility now = tried[at];
@@ -112,7 +124,7 @@ class Linearizer {
         Rules::next(now.state, *other, next_);
         for (State& state : next_) {
           Possibility next{std::move(state), now.done | other->place};
-          if (std::find(tried.begin(), tried.end(), next) == tried.end()) tried.push_back(std::move(next));
+          if (!is_covered(next, tried, kinds)) tried.push_back(std::move(next));
         }
       }
     }
@@ -131,19 +143,34 @@ class Linearizer {
     }
   }
 
-  /// Leaves out what another possibility covers: the same state, with calls still to be answered that only read.
-  void add(std::vector<Possibility>& all, Possibility&& fresh) const {
-    Places reads = 0;
+  struct Kinds {
+    Places reads = 0;       // still to be answered: better done
+    Places optional = 0;    // without an answer: better not done, for they need not be
+  };
+  Kinds kinds_under_way() const {
+    Kinds kinds;
     for (const Op* op : under_way_) {
-      if (Rules::only_reads(*op)) reads |= op->place;
+      if (Rules::only_reads(*op)) kinds.reads |= op->place;
+      if (!op->answered) kinds.optional |= op->place;
     }
-    const auto covers = [reads](const Possibility& one, const Possibility& other) {
-      return ((one.done ^ other.done) & ~reads) == 0 && (other.done & ~one.done) == 0 && one.state == other.state;
-    };
-    for (const Possibility& one : all) {
-      if (covers(one, fresh)) return;
-    }
-    std::erase_if(all, [&](const Possibility& one) { return covers(fresh, one); });
+    return kinds;
+  }
+
+  /// Whatever is possible after `other` is so after `one`.
+  static bool covers(const Possibility& one, const Possibility& other, const Kinds& kinds) {
+    return ((one.done ^ other.done) & ~(kinds.reads | kinds.optional)) == 0 &&
+           (other.done & ~one.done & kinds.reads) == 0 && (one.done & ~other.done & kinds.optional) == 0 &&
+           Rules::covers(one.state, other.state);
+  }
+  static bool is_covered(const Possibility& one, const std::vector<Possibility>& all, const Kinds& kinds) {
+    return std::any_of(all.begin(), all.end(), [&](const Possibility& other) { return covers(other, one, kinds); });
+  }
+
+  /// Leaves out what another possibility covers.
+  void add(std::vector<Possibility>& all, Possibility&& fresh) const {
+    const Kinds kinds = kinds_under_way();
+    if (is_covered(fresh, all, kinds)) return;
+    std::erase_if(all, [&](const Possibility& one) { return covers(fresh, one, kinds); });
     all.push_back(std::move(fresh));
   }
 
@@ -161,6 +188,11 @@ struct LockRules {
 
   static void begins(Op&, const std::vector<Op*>&) {}
 
+  /// What a token must be above is all that one may know better than the other.
+  static bool covers(const State& one, const State& other) {
+    return one.grant == other.grant && one.floor <= other.floor;
+  }
+
   static bool only_reads(const Op& op) {
     using Kind = LockCall::Kind;
     using Status = LockAnswer::Status;
@@ -174,6 +206,9 @@ struct LockRules {
       after = effects(state, op.call, op.when);
     } else if (auto one = apply(state, op.call, op.answer, op.when)) {
       after.push_back(std::move(*one));
+      // What was taken by another, and unlocked by him, is gone as well.
+      const bool unlocked = op.call.kind == LockCall::Kind::unlock && op.answer.status == LockAnswer::Status::ok;
+      if (op.in_doubt && unlocked) after.push_back(state);
     }
   }
 };
@@ -192,6 +227,8 @@ struct NameRules {
       may_pass_over(*other, op);
     }
   }
+
+  static bool covers(const State& one, const State& other) { return one == other; }
 
   static bool only_reads(const Op& op) {
     using Status = NamesAnswer::Status;
