@@ -10,7 +10,8 @@ enum class Fate { done, not_done, unknown };
 /// Of a write that cannot happen any more. `known`: a revision of the store before it was sent.
 Fate fate_of(const GuardedWrite& write, const KeyValue* now, Revision known) {
   const auto& before = write.before;
-  if (write.call == 0) return now == nullptr || now->created != before->created ? Fate::done : Fate::not_done;
+  // A deletion: not of what is still there. What is gone may also have been changed, and then deleted, by others.
+  if (write.call == 0) return now != nullptr && now->created == before->created ? Fate::not_done : Fate::unknown;
   if (now == nullptr) return before ? Fate::unknown : Fate::not_done;
   if (call_of(*now) == write.call) return Fate::done;
   if (now->modified <= known) return Fate::not_done;    // the guard cannot have held
@@ -71,7 +72,7 @@ Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_
   const Revision since = write.before ? write.before->modified : now->created - 1;
   const auto first = client.first_change(write.key, since, until);
   if (!first) return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
-  answer->succeeded = call_of(*first) == write.call;
+  answer->succeeded = write.call == 0 ? first->value.empty() : call_of(*first) == write.call;
   if (answer->succeeded) answer->revision = first->modified;
   return answer;
 }

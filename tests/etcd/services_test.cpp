@@ -72,6 +72,16 @@ TEST_F(EtcdServices, AnUnlockWithoutReadingIsMadeOnceWhenItsAnswerIsLost) {
   }
 }
 
+TEST_F(EtcdServices, AnUnlockIsNotToldOfWhatAnotherHasTakenAndUnlocked) {
+  const auto locks = open_lock_service(url(proxy_.endpoint())).value();
+  const auto others = direct_locks();
+  ASSERT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  ASSERT_EQ(outcome(others->lock({"job", "ben", 1})), "transferred from anna");
+  ASSERT_EQ(outcome(others->unlock({"job", "ben"})), "ok");
+  proxy_.spoil(Fault::cut);
+  EXPECT_EQ(outcome(locks->unlock({"job", "anna"})), "no_lock");
+}
+
 TEST_F(EtcdServices, ANameThatCouldNotBeReleasedInTimeIsReleasedLater) {
   const auto names = open_name_manager(url(proxy_.endpoint(), "timeout=500ms")).value();
   const auto others = open_name_manager(url(cluster().endpoint(0))).value();
