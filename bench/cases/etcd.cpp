@@ -1,4 +1,4 @@
-// What moving to etcd costs, call by call. Lock and unlock are among the contenders.
+// What moving to etcd costs, call by call. Lock and unlock, and waiting, are among the contenders.
 #include "harness/suite.hpp"
 #include "rivals/rivals.hpp"
 
@@ -26,12 +26,22 @@ void lend_on_etcd(benchmark::State& state) {
   }
 }
 
+void hold_on_etcd(benchmark::State& state) {
+  const auto names = expect(open_name_manager(EtcdServer::running().url()), "opening a name manager");
+  for (int i = 0; i < 10; ++i) (void)expect(names->acquire("holders"), "acquire()");
+  for (auto _ : state) {
+    auto name = names->hold("holders");
+    require(name.has_value() && name->release().has_value(), "hold() or release() failed");
+  }
+}
+
 }    // namespace
 
 void add_etcd_cases() {
   if (!installed<KeyrackOnEtcd>()) return;
   add("confirm/keyrack on etcd", confirm_on_etcd)->UseRealTime();
   add("names/keyrack on etcd", lend_on_etcd)->UseRealTime();
+  add("hold/keyrack on etcd", hold_on_etcd)->UseRealTime();
 }
 
 #else

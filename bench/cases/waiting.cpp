@@ -19,6 +19,23 @@ struct Meeting {
   std::atomic<std::int64_t> taken_ns{0};
 };
 
+/// How long it must have been asleep to be sure that it sleeps until it is let in.
+template <Contender T>
+constexpr std::chrono::nanoseconds asleep_for() {
+  if constexpr (requires { T::kAsleepFor; }) return T::kAsleepFor;
+  return {};
+}
+
+/// Does not take a processor from a server that is at work.
+template <Contender T>
+void await_taken(const Shared<Meeting>& meeting, int round) {
+  await("the waiter", [&] {
+    if (meeting->taken.load() == round) return true;
+    if (asleep_for<T>().count() != 0) ::usleep(100);
+    return false;
+  });
+}
+
 /// The waiter's part: asks when it is held, tells when it has it.
 template <Contender T>
 void wait_in_each_round(T& contender, const Shared<Meeting>& meeting, int rounds) {
@@ -42,12 +59,14 @@ double median(benchmark::State& state, std::vector<std::int64_t> samples) {
   return static_cast<double>(samples[samples.size() / 2]) * 1e-9;
 }
 
+int rounds_of(std::size_t count) { return std::max(1, static_cast<int>(scale().many(count))); }
+
 /// From the unlock to the sleeper having the lock, on another processor.
 template <Contender T>
-double hand_over(benchmark::State& state) {
+double hand_over(benchmark::State& state, std::size_t times) {
   T contender(1);
   const Shared<Meeting> meeting;
-  const int rounds = static_cast<int>(scale().many(1'000));
+  const int rounds = rounds_of(times);
   std::vector<std::int64_t> samples;
   Child waiter([&] {
     contender.lock(0);
@@ -59,10 +78,10 @@ double hand_over(benchmark::State& state) {
   for (int round = 1; round <= rounds; ++round) {
     contender.lock(0);
     meeting->held = round;
-    await_asleep(waiter.pid());
+    await_asleep(waiter.pid(), asleep_for<T>());
     const std::int64_t begin = now_ns();
     contender.unlock(0);
-    await("the waiter", [&] { return meeting->taken.load() == round; });
+    await_taken<T>(meeting, round);
     samples.push_back(meeting->taken_ns - begin);
   }
   waiter.join();
@@ -74,7 +93,7 @@ template <Contender T>
 double death(benchmark::State& state, std::size_t deaths) {
   T contender(1);
   const Shared<Meeting> meeting;
-  const int rounds = static_cast<int>(scale().many(deaths));
+  const int rounds = rounds_of(deaths);
   std::vector<std::int64_t> samples;
   Child waiter([&] {
     contender.lock(0);
@@ -90,11 +109,11 @@ double death(benchmark::State& state, std::size_t deaths) {
       for (;;) ::pause();
     });
     await("the holder", [&] { return meeting->held.load() == round; });
-    await_asleep(waiter.pid());
+    await_asleep(waiter.pid(), asleep_for<T>());
     await_asleep(holder.pid());
     const std::int64_t begin = now_ns();
     holder.kill();
-    await("the waiter", [&] { return meeting->taken.load() == round; });
+    await_taken<T>(meeting, round);
     samples.push_back(meeting->taken_ns - begin);
   }
   waiter.join();
@@ -102,9 +121,10 @@ double death(benchmark::State& state, std::size_t deaths) {
 }
 
 template <Contender T>
-void add_cases(std::size_t deaths) {
+void add_cases(std::size_t hand_overs, std::size_t deaths) {
   if constexpr (T::kSleeps) {
-    add_round("hand-over/" + std::string(T::kName), hand_over<T>);
+    add_round("hand-over/" + std::string(T::kName),
+              [=](benchmark::State& state) { return hand_over<T>(state, hand_overs); });
     if constexpr (T::kSurvivesDeath) {
       add_round("death/" + std::string(T::kName), [=](benchmark::State& state) { return death<T>(state, deaths); });
     }
@@ -114,9 +134,15 @@ void add_cases(std::size_t deaths) {
 }    // namespace
 
 void add_waiting_cases() {
-  constexpr std::size_t kMany = 300, kFew = 100;    // few where no target depends on them
-  Rivals::for_each([]<class T>() { add_cases<T>(std::same_as<T, RobustMutex> ? kMany : kFew); });
-  OwnWaiting::for_each([]<class T>() { add_cases<T>(kMany); });
+  constexpr std::size_t kHandOvers = 1'000, kMany = 300, kFew = 100;    // few where no target depends on them
+  Rivals::for_each([]<class T>() {
+    if constexpr (asleep_for<T>().count() != 0) {
+      add_cases<T>(15, 3);    // each takes as long as it must be asleep, or until its server notices
+    } else {
+      add_cases<T>(kHandOvers, std::same_as<T, RobustMutex> ? kMany : kFew);
+    }
+  });
+  OwnWaiting::for_each([]<class T>() { add_cases<T>(kHandOvers, kMany); });
 }
 
 }    // namespace keyrack::bench

@@ -9,8 +9,9 @@ namespace keyrack::bench {
 
 /// Made once, with a number of keys, before the processes that use it are forked. lock() returns when the caller holds
 /// the key, after however long; whatever fails throws. A process that is killed may hold a key: `kSurvivesDeath` says
-/// that the next one gets it. `kSleeps`: lock() waits asleep, not spinning. One whose work is done by a server, which
-/// may not be installed, is a `Served` contender, too.
+/// that the next one gets it. `kSleeps`: lock() waits asleep, not spinning; where it asks a server several times before
+/// it does, `kAsleepFor` is longer than any of those answers takes. One whose work is done by a server, which may not
+/// be installed, is a `Served` contender, too.
 template <class T>
 concept Contender = std::constructible_from<T, std::size_t> && requires(T& contender, std::size_t key) {
   { T::kName } -> std::convertible_to<std::string_view>;

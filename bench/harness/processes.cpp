@@ -59,18 +59,40 @@ Pin::Pin(unsigned nth) {
 
 Pin::~Pin() { ::sched_setaffinity(0, sizeof before_, &before_); }
 
-void await_asleep(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+namespace {
+
+std::string read_about(pid_t pid, const char* file_name) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/" + file_name;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  char text[4096];
+  const ssize_t got = file < 0 ? -1 : ::read(file, text, sizeof text);
+  if (file >= 0) ::close(file);
+  if (got <= 0) throw std::runtime_error("a process that was to fall asleep is gone");
+  return {text, static_cast<std::size_t>(got)};
+}
+
+bool sleeps(pid_t pid) {
+  const std::string stat = read_about(pid, "stat");
+  const auto state = stat.rfind(')') + 2;    // "4711 (name) S …"
+  if (stat.at(state) == 'Z' || stat.at(state) == 'X') throw std::runtime_error("a process ended too soon");
+  return stat.at(state) == 'S';
+}
+
+/// How often it has gone to sleep, or was made to wait; as text.
+std::string switches(pid_t pid) {
+  const std::string status = read_about(pid, "status");
+  return status.substr(status.find("voluntary_ctxt_switches:"));
+}
+
+}    // namespace
+
+void await_asleep(pid_t pid, std::chrono::nanoseconds for_so_long) {
   await("a process to fall asleep", [&] {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    char text[512];
-    const ssize_t got = file < 0 ? -1 : ::read(file, text, sizeof text);
-    if (file >= 0) ::close(file);
-    if (got <= 0) throw std::runtime_error("a process that was to fall asleep is gone");
-    const std::string_view stat(text, static_cast<std::size_t>(got));
-    const auto state = stat.rfind(')') + 2;    // "4711 (name) S …"
-    if (stat.at(state) == 'Z' || stat.at(state) == 'X') throw std::runtime_error("a process ended too soon");
-    return stat.at(state) == 'S';
+    if (!sleeps(pid)) return false;
+    if (for_so_long.count() == 0) return true;
+    const std::string before = switches(pid);
+    ::usleep(static_cast<useconds_t>(for_so_long.count() / 1'000));
+    return sleeps(pid) && switches(pid) == before;
   });
 }
 

@@ -136,7 +136,7 @@ void await(const char* what, Condition&& condition) {
   }
 }
 
-/// Until the kernel says that the main thread of a process sleeps.
-void await_asleep(pid_t);
+/// Until the kernel says that the main thread of a process sleeps, and has not woken for so long.
+void await_asleep(pid_t, std::chrono::nanoseconds for_so_long = {});
 
 }    // namespace keyrack::bench

@@ -100,6 +100,9 @@ const std::vector<Row>& rows() {
       only_told("on `etcd://`, one member on this host: keyed lock + unlock", "pair/keyrack on etcd", "ms", ms),
       only_told("… confirm", "confirm/keyrack on etcd", "ms", ms),
       only_told("… names: acquire + release, 10 held", "names/keyrack on etcd", "ms", ms),
+      only_told("… names: hold + release, 10 held", "hold/keyrack on etcd", "ms", ms),
+      only_told("… hand-over to a sleeping waiter", "hand-over/keyrack on etcd", "ms", ms),
+      only_told("… SIGKILL of the holder to its waiter holding it, `session_ttl=2s`", "death/keyrack on etcd", "s", s),
       amount("memory per record", {"memory", "bytes_per_record"}, 512, "bytes", 1),
   };
   return all;

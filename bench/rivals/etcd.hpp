@@ -20,7 +20,7 @@ class EtcdServer {
   }
   static std::string program() { return find_program({"/usr/bin/etcd", "/usr/local/bin/etcd"}); }
 
-  std::string url() const { return "etcd://127.0.0.1:" + std::to_string(port_) + "/bench?timeout=1m"; }
+  std::string url() const { return "etcd://127.0.0.1:" + std::to_string(port_) + "/bench?timeout=1m&session_ttl=2s"; }
 
  private:
   EtcdServer() : server_(Server::As::caller) {
@@ -54,8 +54,9 @@ class EtcdServer {
 class KeyrackOnEtcd {
  public:
   static constexpr std::string_view kName = "keyrack on etcd";
-  // Whoever dies is noticed after seconds; and a process that sleeps may be at any of the requests of a wait.
-  static constexpr bool kSurvivesDeath = false, kSleeps = false;
+  static constexpr bool kSurvivesDeath = true, kSleeps = true;
+  // A wait makes several requests. Only the last one, which watches the key, takes long.
+  static constexpr std::chrono::milliseconds kAsleepFor{300};
   static bool installed() { return !EtcdServer::program().empty(); }
 
   explicit KeyrackOnEtcd(std::size_t keys)
