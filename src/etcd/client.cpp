@@ -160,7 +160,7 @@ Answer<TxnAnswer> Client::commit(const Txn& txn, steady_clock::time_point until)
 /// `on_line` answers whether to go on; throws Garbage. Where it is cut off another endpoint is asked next.
 HttpAnswer Client::watch(const Range& range, Revision since, steady_clock::time_point until,
                          const std::function<bool(std::string_view)>& on_line) {
-  Json watched{{"key", encode_base64(range.key)}, {"start_revision", std::to_string(since + 1)}};
+  Json watched{{"key", encode_base64(range.key)}, {"start_revision", std::to_string(since + 1)}, {"prev_kv", true}};
   if (!range.end.empty()) watched["range_end"] = encode_base64(range.end);
   const auto token = authorization(until);
   if (!token) return {.what = token.error().what};
@@ -192,15 +192,24 @@ void Client::await_change(const Range& range, Revision since, steady_clock::time
   (void)pause(span, until);
 }
 
-Answer<KeyValue> Client::first_change(const std::string& key, Revision since, steady_clock::time_point until) {
-  std::optional<KeyValue> first;
+Answer<std::vector<Change>> Client::changes(const Range& range, Revision since,
+                                            const std::function<bool(const KeyValue&)>& is_last,
+                                            steady_clock::time_point until) {
   std::string what;
   for (milliseconds span(10);;) {
-    const auto answer = watch({key}, since, until, [&](std::string_view line) {
-      first = parse_change(line);
-      return !first && !tells_of_change(line);    // it is forgotten: the watch ends
+    std::vector<Change> found;
+    bool all = false;
+    const auto answer = watch(range, since, until, [&](std::string_view line) {
+      const auto changes = parse_changes(line);
+      for (auto change = changes.begin(); change != changes.end() && !all; ++change) {
+        const KeyValue& kv = change->kv;
+        if (kv.modified <= since || !within(range, kv.key)) throw Garbage("a change that was not asked for");
+        found.push_back(*change);
+        all = is_last(kv);
+      }
+      return !all && (!changes.empty() || !tells_of_change(line));    // etcd has forgotten them: the watch ends
     });
-    if (first && first->key == key && first->modified > since) return *std::move(first);
+    if (all) return found;
     what = answer.what;
     if (answer.came == HttpAnswer::Came::whole || !pause(span, until)) break;
   }

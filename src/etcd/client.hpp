@@ -44,9 +44,10 @@ class Client {
   /// Sleeps until something has happened to a key of the range since that revision, or may have.
   void await_change(const Range&, Revision since, steady_clock::time_point until);
 
-  /// What happened to a key first, after that revision: as it was written or, without a value, deleted. Something must
-  /// have happened.
-  Answer<KeyValue> first_change(const std::string& key, Revision since, steady_clock::time_point until);
+  /// What happened to the keys of a range after that revision, in order; ends with the first that is the last, which
+  /// must have happened.
+  Answer<std::vector<Change>> changes(const Range&, Revision since, const std::function<bool(const KeyValue&)>& is_last,
+                                      steady_clock::time_point until);
 
   /// Leases. Asking twice with one id makes one lease. The time it lives, as etcd has set it.
   Answer<std::chrono::seconds> grant(LeaseId, std::chrono::seconds ttl, steady_clock::time_point until);

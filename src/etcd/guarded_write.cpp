@@ -5,21 +5,41 @@
 namespace keyrack::etcd {
 namespace {
 
-enum class Fate { done, not_done, unknown };
-
-/// Of a write that cannot happen any more. `known`: a revision of the store before it was sent.
-Fate fate_of(const GuardedWrite& write, const KeyValue* now, Revision known) {
+/// Of a write that cannot happen any more: the key as it is now tells that it was not done, and nothing else need be
+/// asked. `known`: a revision of the store before it was sent.
+bool is_not_done(const GuardedWrite& write, const KeyValue* now, Revision known) {
   const auto& before = write.before;
-  // A deletion: not of what is still there. What is gone may also have been changed, and then deleted, by others.
-  if (write.call == 0) return now != nullptr && now->created == before->created ? Fate::not_done : Fate::unknown;
-  if (now == nullptr) return before ? Fate::unknown : Fate::not_done;
-  if (call_of(*now) == write.call) return Fate::done;
-  if (now->modified <= known) return Fate::not_done;    // the guard cannot have held
+  if (now != nullptr && now->modified <= known) return true;    // nothing was done, or the guard cannot have held
+  if (!write.fences.empty()) return false;
+  if (now == nullptr) return !before;
   // Nothing was there, so the guard cannot have held if something was. Else: made once since, and by another. Of what
-  // we made and has been deleted again only the same signee, or time, can have been the end; that counts as not done.
-  if (!before) return now->created <= known || now->version == 1 ? Fate::not_done : Fate::unknown;
-  const bool changed_once = now->created == before->created && now->version == before->version + 1;
-  return changed_once ? Fate::not_done : Fate::unknown;    // once, and by another
+  // we made and has been deleted again only a reset can have been the end; that counts as not done.
+  if (!before) return now->created <= known || now->version == 1;
+  return now->created == before->created && now->version == before->version + 1;    // once, and by another
+}
+
+/// The same, by what happened to the key since. The revision at which it was done; 0: it was not.
+Answer<Revision> done_at(Client& client, const GuardedWrite& write, const KeyValue* now, Revision known,
+                         const std::string& fence, steady_clock::time_point until) {
+  Range range{write.key};
+  Revision since = known;
+  if (!write.fences.empty()) {
+    range.end = fence + '\0';
+  } else if (write.before) {
+    since = write.before->modified;    // the first tells: at the second the guard held no more
+  } else {
+    since = now->created - 1;    // what stands there now began with it, or it has been undone
+  }
+  const bool all = !write.fences.empty();
+  const auto changes = client.changes(
+      range, since, [&](const KeyValue& kv) { return !all || kv.key == fence; }, until);
+  if (!changes) return changes.error();
+  for (const auto& [kv, before] : *changes) {
+    if (kv.key != write.key) continue;
+    const bool deleted = write.call == 0 && kv.value.empty() && before == write.before->modified;
+    if (deleted || (write.call != 0 && call_of(kv) == write.call)) return kv.modified;
+  }
+  return Revision{0};
 }
 
 const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
@@ -36,7 +56,8 @@ const KeyValue* find(const TxnAnswer& answer, const std::string& key) {
 Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_clock::time_point until) {
   constexpr std::chrono::hours kUnderWay(1);    // longer than any request can be
   const Revision known = client.revision();
-  const std::string fence = client.prefix() + "void/" + std::to_string(random_number());
+  const std::string fence =
+      (write.fences.empty() ? client.prefix() + "void/" : write.fences) + std::to_string(random_number());
   Txn txn = write.txn;
   txn.guard.push_back({Compare::What::created_is, fence, {}, 0});
   auto answer = client.commit(txn, until);
@@ -62,18 +83,11 @@ Answer<TxnAnswer> commit_once(Client& client, const GuardedWrite& write, steady_
     return answer;
   }
   if (!in_doubt) return answer;
-  const Fate fate = fate_of(write, now, known);
-  if (fate != Fate::unknown) {
-    answer->succeeded = fate == Fate::done;
-    return answer;
-  }
-  // What happened first tells: the guard held, if it was ours, and did not any more, if it was another one's. Nothing
-  // was there before: what stands there now began with it, or it has been undone.
-  const Revision since = write.before ? write.before->modified : now->created - 1;
-  const auto first = client.first_change(write.key, since, until);
-  if (!first) return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
-  answer->succeeded = write.call == 0 ? first->value.empty() : call_of(*first) == write.call;
-  if (answer->succeeded) answer->revision = first->modified;
+  if (is_not_done(write, now, known)) return answer;
+  const auto done = done_at(client, write, now, known, fence, until);
+  if (!done) return Trouble{.in_doubt = true, .what = "an answer was lost, and what it was cannot be told"};
+  answer->succeeded = *done != 0;
+  if (answer->succeeded) answer->revision = *done;
   return answer;
 }
 

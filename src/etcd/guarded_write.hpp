@@ -13,6 +13,8 @@ struct GuardedWrite {
   std::string key;    // what it writes or, without a `call`, deletes
   std::optional<KeyValue> before = {};
   std::uint64_t call = 0;    // stands in the value that it writes
+  /// What its fence begins with, behind the key, so that what happens to both can be told in one go; empty: anywhere.
+  std::string fences = {};
 };
 
 /// As Client::commit(), but never repeated blindly: a lost answer is resolved by reading the key; see README.md, "Lost

@@ -136,7 +136,8 @@ Answer<Attempt> try_lock(Place& place, const Ask& ask, nanoseconds clock_error, 
                        .signee = std::string(ask.signee)};
     if (status == LockStatus::renewed) record.token = seen.token();
 
-    GuardedWrite write{.txn = {}, .key = grant_key, .before = seen.kv, .call = ask.call};
+    GuardedWrite write{
+        .txn = {}, .key = grant_key, .before = seen.kv, .call = ask.call, .fences = keys.fences(ask.signature)};
     Txn& txn = write.txn;
     txn.guard = seen.guard(keys, ask.signature);
     if (in_turn) txn.guard.push_back({Compare::What::created_is, turn->ahead.key, turn->ahead.end, 0});

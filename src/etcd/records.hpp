@@ -78,6 +78,9 @@ class Keys {
   /// The grant and the life.
   Range state(std::string_view signature) const { return {grant(signature), life(signature) + '\0'}; }
 
+  /// Behind the grant, and no part of the state.
+  std::string fences(std::string_view signature) const { return lock(signature) + "void/"; }
+
   /// A place in the queue, and all that may be before a newcomer of that level.
   std::string place(std::string_view signature, std::int32_t level, Revision arrival, std::uint64_t id) const;
   Range ahead_of_newcomer(std::string_view signature, std::int32_t level) const;

@@ -53,11 +53,6 @@ const Json& result_of(const Json& json) {
   return *result;
 }
 
-bool within(const Range& range, const std::string& key) {
-  if (range.end.empty()) return key == range.key;
-  return key >= range.key && (key < range.end || range.end == std::string(1, '\0'));
-}
-
 std::string bytes_in(const Json& object, const char* name) {
   const Json* found = member(object, name);
   if (found == nullptr) return {};
@@ -161,6 +156,11 @@ std::string decode_base64(std::string_view text) {
   return bytes;
 }
 
+bool within(const Range& range, const std::string& key) {
+  if (range.end.empty()) return key == range.key;
+  return key >= range.key && (key < range.end || range.end == std::string(1, '\0'));
+}
+
 Range Range::prefix(const std::string& prefix) {
   std::string end = prefix;
   while (!end.empty() && end.back() == '\xff') end.pop_back();
@@ -252,14 +252,19 @@ bool tells_of_change(std::string_view line) {
   return (events != nullptr && !events->empty()) || (canceled != nullptr && *canceled != false);
 }
 
-std::optional<KeyValue> parse_change(std::string_view line) {
+std::vector<Change> parse_changes(std::string_view line) {
   const Json json = parse_object(line);
+  std::vector<Change> changes;
   const Json* events = member(result_of(json), "events");
-  if (events == nullptr || !events->is_array() || events->empty()) return {};
-  const Json& event = events->front();
-  const Json* kv = event.is_object() ? member(event, "kv") : nullptr;
-  if (kv == nullptr) garbage("a change of nothing");
-  return parse_key_value(*kv);
+  if (events == nullptr) return changes;
+  if (!events->is_array()) garbage("the changes are no list");
+  for (const Json& event : *events) {
+    const Json* kv = event.is_object() ? member(event, "kv") : nullptr;
+    if (kv == nullptr) garbage("a change of nothing");
+    const Json* before = member(event, "prev_kv");
+    changes.push_back({parse_key_value(*kv), before == nullptr ? 0 : parse_key_value(*before).modified});
+  }
+  return changes;
 }
 
 std::optional<EtcdError> parse_error(std::string_view body) {

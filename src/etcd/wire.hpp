@@ -34,6 +34,7 @@ struct Range {
   /// All keys that begin so.
   static Range prefix(const std::string&);
 };
+bool within(const Range&, const std::string& key);
 
 /// What must hold of each key of a range, for a transaction to write.
 struct Compare {
@@ -83,10 +84,15 @@ std::vector<std::string> parse_keys(std::string_view body, LeaseId);
 /// What authenticates those who gave their password.
 std::string parse_token(std::string_view body);
 
-/// Of a line of a watch's answer: is there something new, or will there be no more? And the first of what is new: a key
-/// as it was written or, without a value, deleted.
+/// What happened to a key: it was written or, without a value, deleted.
+struct Change {
+  KeyValue kv;
+  Revision before = 0;    // when what it was before was written, if that is known still
+};
+
+/// Of a line of a watch's answer: is there something new, or will there be no more? And what is new.
 bool tells_of_change(std::string_view line);
-std::optional<KeyValue> parse_change(std::string_view line);
+std::vector<Change> parse_changes(std::string_view line);
 
 std::string encode_base64(std::string_view);
 std::string decode_base64(std::string_view);

@@ -42,7 +42,7 @@ int end_in_peace(const std::string& program, const std::string& options) {
 }
 
 /// A name whose age is near its end may be believed lost before it is, while nobody answers: none is so old.
-const std::string kFaults = " --kills 0 --age 600000 --effect 10 --unavailable 10 --again";
+const std::string kFaults = " --kills 0 --age 600000 --effect 10 --unavailable 10";
 
 /// Meanwhile the leader of three members is killed and restarted, again and again.
 int end_without_leaders(const std::string& program, const std::string& options) {

@@ -72,6 +72,30 @@ TEST_F(EtcdServices, AnUnlockWithoutReadingIsMadeOnceWhenItsAnswerIsLost) {
   }
 }
 
+TEST_F(EtcdServices, AGrantThatWasEndedBeforeItWasToldIsNotMadeAgain) {
+  const auto locks = open_lock_service(url(proxy_.endpoint())).value();
+  const auto others = direct_locks();
+  std::uint64_t meanwhile = 0;
+  proxy_.when_lost([&] {
+    const auto granted = others->lock({"job", "ben", 1});
+    ASSERT_EQ(outcome(granted), "transferred from anna");
+    meanwhile = granted->token;
+    ASSERT_EQ(outcome(others->unlock({"job", "ben"})), "ok");
+  });
+  proxy_.spoil(Fault::cut);
+  const auto granted = locks->lock({"job", "anna"});
+  ASSERT_EQ(outcome(granted), "ok");
+  EXPECT_LT(granted->token, meanwhile) << "the grant that was made";
+  EXPECT_EQ(outcome(locks->confirm("job", granted->token)), "lost");
+  EXPECT_EQ(outcome(locks->check("job")), "not_found");
+  // Of a try that could not be made nothing is told.
+  ASSERT_EQ(outcome(others->lock({"job", "ben"})), "ok");
+  proxy_.when_lost([&] { EXPECT_EQ(outcome(others->unlock({"job", "ben"})), "ok"); });
+  proxy_.spoil(Fault::cut);
+  EXPECT_EQ(outcome(locks->lock({"job", "anna"})), "ok");
+  EXPECT_EQ(outcome(locks->check("job")), "anna");
+}
+
 TEST_F(EtcdServices, AnUnlockIsNotToldOfWhatAnotherHasTakenAndUnlocked) {
   const auto locks = open_lock_service(url(proxy_.endpoint())).value();
   const auto others = direct_locks();

@@ -32,24 +32,23 @@ TEST(EtcdWire, AWatchTellsOfChangesAndOfItsEnd) {
   EXPECT_THROW((void)tells_of_change(R"({"error":{"grpc_code":14}})"), Garbage);
 }
 
-TEST(EtcdWire, AWatchTellsWhatHappenedFirst) {
-  EXPECT_FALSE(parse_change(R"({"result":{"header":{},"created":true}})"));
-  EXPECT_FALSE(parse_change(R"({"result":{"header":{},"canceled":true,"compact_revision":"7"}})"));
-  const auto written = parse_change(
+TEST(EtcdWire, AWatchTellsWhatHappened) {
+  EXPECT_TRUE(parse_changes(R"({"result":{"header":{},"created":true}})").empty());
+  EXPECT_TRUE(parse_changes(R"({"result":{"header":{},"canceled":true,"compact_revision":"7"}})").empty());
+  const auto changes = parse_changes(
       R"({"result":{"events":[
           {"kv":{"key":"YQ==","create_revision":"3","mod_revision":"5","version":"2","value":"eA=="}},
-          {"kv":{"key":"YQ==","mod_revision":"6"}}]}})");
-  ASSERT_TRUE(written);
-  EXPECT_EQ(written->key, "a");
-  EXPECT_EQ(written->value, "x");
-  EXPECT_EQ(written->modified, 5);
-  const auto deleted =
-      parse_change(R"({"result":{"events":[{"type":"DELETE","kv":{"key":"YQ==","mod_revision":"6"}}]}})");
-  ASSERT_TRUE(deleted);
-  EXPECT_EQ(deleted->value, "");
-  for (const char* line :
-       {R"({"result":{"events":[7]}})", R"({"result":{"events":[{}]}})", R"({"result":{"events":[{"kv":7}]}})"}) {
-    EXPECT_THROW((void)parse_change(line), Garbage) << line;
+          {"type":"DELETE","kv":{"key":"YQ==","mod_revision":"6"},"prev_kv":{"mod_revision":"5"}}]}})");
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].kv.key, "a");
+  EXPECT_EQ(changes[0].kv.value, "x");
+  EXPECT_EQ(changes[0].kv.modified, 5);
+  EXPECT_EQ(changes[0].before, 0);
+  EXPECT_EQ(changes[1].kv.value, "");
+  EXPECT_EQ(changes[1].before, 5);
+  for (const char* line : {R"({"result":{"events":7}})", R"({"result":{"events":[7]}})",
+                           R"({"result":{"events":[{}]}})", R"({"result":{"events":[{"kv":7}]}})"}) {
+    EXPECT_THROW((void)parse_changes(line), Garbage) << line;
   }
 }
 

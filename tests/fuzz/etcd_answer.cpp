@@ -96,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   attempt([&] { (void)etcd::parse_kept_alive(body, kLease); });
   attempt([&] { (void)etcd::parse_keys(body, kLease); });
   attempt([&] { (void)etcd::tells_of_change(body); });
-  attempt([&] { (void)etcd::parse_change(body); });
+  attempt([&] { (void)etcd::parse_changes(body); });
   attempt([&] {
     const std::string token = etcd::parse_token(body);
     require(std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 127; }), "fits a header");

@@ -89,28 +89,23 @@ bool only_reads(const NamesCall& call) { return call.kind == NamesCall::Kind::st
 Places place_of(std::size_t slot, std::size_t thread) { return Places{1} << (slot * kThreadsMax + thread); }
 /// For what may last longer than one call of a thread.
 constexpr Places kSpare = ~Places{0} << (kProcessesMax * kThreadsMax);
-/// For what a call did before it was made again. The places of threads that there are not in such a history.
-constexpr int kFirstTries = kProcessesMax * kThreadsMax / 2;
-
-std::vector<LockRules::Op> first_tries(const std::vector<LockRules::Op>& ops) {
-  std::vector<LockRules::Op> all;
-  for (const auto& op : ops) {
-    if (!op.in_doubt || op.call.kind > LockCall::Kind::wait) continue;
-    all.push_back(op);
-    all.back().answered = false;
-    all.back().place = op.place << kFirstTries;
-    all.back().not_after = op.place;
-  }
-  return all;
-}
-std::vector<NameRules::Op> first_tries(const std::vector<NameRules::Op>&) { return {}; }
-
 template <class Op>
 Places spare_place(const std::vector<Op>& ops) {
   Places spare = kSpare;
   for (const Op& op : ops) spare &= ~op.place;
   if (spare == 0) throw std::runtime_error("too many calls without an answer at one time");
   return spare & (~spare + 1);
+}
+
+/// A hold without an answer is undone, if it took effect, for nobody knows what it got.
+void add_undo(std::vector<LockRules::Op>&, const LockRules::Op&) {}
+void add_undo(std::vector<NameRules::Op>& ops, const NameRules::Op& op) {
+  const bool holds = op.call.kind == NamesCall::Kind::acquire || op.call.kind == NamesCall::Kind::try_acquire;
+  if (!holds || !op.call.bound) return;
+  NameRules::Op undo = op;
+  undo.call.kind = NamesCall::Kind::undo;
+  undo.place = spare_place(ops);
+  ops.push_back(std::move(undo));
 }
 
 template <class Rules>
@@ -123,7 +118,7 @@ std::string explain(const Linearizer<Rules>& history, std::vector<typename Rules
                        double(op.when.to - origin) / 1000, text(op.call), op.answered ? text(op.answer) : "no answer");
   };
   std::sort(ops.begin(), ops.end(), [](const Op& a, const Op& b) { return a.when.from < b.when.from; });
-  std::erase_if(ops, [&](const Op& op) { return op.when.from > failed.when.to || (op.in_doubt && !op.answered); });
+  std::erase_if(ops, [&](const Op& op) { return op.when.from > failed.when.to; });
   std::string all = "this call cannot have been answered so:\n" + line(failed) + "what was possible before it ended:\n";
   for (const auto& possibility : history.possibilities()) {
     all += fmt::format("  {} (done: {:x})\n", text(possibility.state, origin), possibility.done);
@@ -174,7 +169,6 @@ void Checker::add(std::vector<Op>& ops, const Record& record, Places thread, con
   Op op{.call = record.call, .when = record.when, .answered = outcome == Outcome::answered, .place = thread};
   if (op.answered) {
     op.answer = record.answer;
-    op.in_doubt = licence_.again;
   } else {
     if (only_reads(op.call)) return;
     // A death is looked at first: what came before it is tried then.
@@ -185,7 +179,8 @@ void Checker::add(std::vector<Op>& ops, const Record& record, Places thread, con
       if (is_death(other.call) && other.call.process == op.call.process) bind(op, other.place);
     }
   }
-  ops.push_back(std::move(op));
+  ops.push_back(op);
+  if (outcome == Outcome::unavailable) add_undo(ops, op);
 }
 
 template <class Visit>
@@ -226,8 +221,6 @@ template <class Rules>
 std::optional<std::string> Checker::check_one(History<Rules>& history) {
   auto& [ops, linearizer] = history;
   if (tampering_ != Tampering::none) tamper_with_lonely(ops, tampering_);
-  auto tries = first_tries(ops);    // before what they come before: then they end before it, too
-  ops.insert(ops.begin(), std::make_move_iterator(tries.begin()), std::make_move_iterator(tries.end()));
   const bool right = linearizer.check(ops);
   counts_.widest = std::max<std::uint64_t>(counts_.widest, linearizer.widest());
   if (!right) return explain(linearizer, ops);

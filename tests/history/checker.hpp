@@ -39,7 +39,6 @@ enum class Tampering {
 struct Licence {
   Instant death = 0;     // ns until it is noticed that a process has ended
   Instant effect = 0;    // ns until a call without an answer takes effect, after it has returned or its process ended
-  bool again = false;    // a call may be made again within itself, after what it did was undone by others: etcd's
 };
 
 inline constexpr std::size_t kLockStatuses = 10, kNameStatuses = 5;

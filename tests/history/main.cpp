@@ -36,7 +36,6 @@ struct Options {
   std::size_t window_calls = kLocksMax;    // of each thread
   std::uint32_t age_ms = 2;
   std::uint32_t death_s = 0, effect_s = 0;
-  bool again = false;
   std::uint32_t unavailable = 0;    // percent of the calls, at the most
   Tampering tampering = Tampering::none;
 };
@@ -106,7 +105,7 @@ class Recording {
   explicit Recording(const Options& options)
       : options_(options),
         board_(new_board()),
-        checker_(board_, options.tampering, {options.death_s * kSecond, options.effect_s * kSecond, options.again}),
+        checker_(board_, options.tampering, {options.death_s * kSecond, options.effect_s * kSecond}),
         dice_(options.seed) {
     for (std::size_t slot = 0; slot < options_.processes; ++slot) start(slot);
   }
@@ -277,7 +276,6 @@ int run(int argc, char** argv) {
   app.add_option("--url", options.url, "where to call, with an option");
   app.add_option("--death", options.death_s, "s until a killed process is noticed, at the most");
   app.add_option("--effect", options.effect_s, "s until a call without an answer takes effect, if it ever does");
-  app.add_flag("--again", options.again, "a call may be made again after what it did was undone; for 4 processes");
   app.add_option("--unavailable", options.unavailable, "how many of a hundred calls may be without an answer")
       ->check(CLI::Range(0, 100));
   app.add_option("--window", options.window_calls, "calls of a thread that are checked together")
@@ -299,10 +297,6 @@ int run(int argc, char** argv) {
   app.add_option("--tamper", options.tampering, "changes what was recorded, which must be found")
       ->transform(CLI::CheckedTransformer(tamperings));
   CLI11_PARSE(app, argc, argv);
-  if (options.again && options.processes > kProcessesMax / 2) {
-    fmt::print(stderr, "--again: {} processes at the most\n", kProcessesMax / 2);
-    return 2;
-  }
 
   fmt::print(stderr, "seed {}\n", options.seed);
   Recording recording(options);

@@ -80,6 +80,7 @@ inline NamesAnswer ask(NameManager& names, std::string_view family, const NamesC
     case Kind::close:
     case Kind::close_one:
     case Kind::death:
+    case Kind::undo:
       break;
   }
   throw std::logic_error("not a call");

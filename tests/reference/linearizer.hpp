@@ -26,7 +26,6 @@ struct Operation {
   bool ends = true;                        // else it is still under way when what is checked is over
   Places place = 0;                        // one bit: no two calls that are under way at one time have the same
   Places not_after = 0;                    // the death of its process
-  bool in_doubt = false;                   // it may have lost an answer within, and have been misled by what came after
   std::vector<Number> passed_over = {};    // names only; filled in here
 };
 
@@ -103,7 +102,7 @@ class Linearizer {
 
   /// All that is possible if this call has taken effect now.
   bool take_effect(const Op& op) {
-    if (op.answered && !op.in_doubt && under_way_.size() == 1 && possible_.size() == 1 &&
+    if (op.answered && under_way_.size() == 1 && possible_.size() == 1 &&
         possible_[0].done == 0) {    // alone: the commonest case
       Rules::next(possible_[0].state, op, next_);
       if (next_.size() != 1) return false;
@@ -206,9 +205,6 @@ struct LockRules {
       after = effects(state, op.call, op.when);
     } else if (auto one = apply(state, op.call, op.answer, op.when)) {
       after.push_back(std::move(*one));
-      // What was taken by another, and unlocked by him, is gone as well.
-      const bool unlocked = op.call.kind == LockCall::Kind::unlock && op.answer.status == LockAnswer::Status::ok;
-      if (op.in_doubt && unlocked) after.push_back(state);
     }
   }
 };

@@ -45,6 +45,7 @@ struct NamesCall {
     close,        // these three: of a process
     close_one,    // its part for one name: closing gives them back one after the other
     death,
+    undo,    // of a hold without an answer, by whoever asked for it: whichever name it got
   };
   Kind kind = Kind::acquire;
   Process process = 0;
@@ -141,6 +142,12 @@ inline std::optional<NamesState> apply(NamesState state, const NamesCall& call, 
     case Kind::close_one:
       allowed = true;
       if (name != nullptr && name->bound && name->process == call.process) name->held = false;
+      break;
+    case Kind::undo:
+      allowed = true;
+      for (NameState& one : names) {
+        if (one.held && one.loan == call.loan) one.held = false;
+      }
       break;
     case Kind::close:
     case Kind::death:

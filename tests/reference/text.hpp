@@ -67,8 +67,9 @@ inline std::string text(const LockState& state, Instant origin) {
 }
 
 inline std::string text(const NamesCall& call) {
-  static constexpr std::array kNames{"acquire", "try_acquire", "keep_alive", "release", "release of a held", "status",
-                                     "list",    "reset",       "keep_loan",  "close",   "close_one",         "death"};
+  static constexpr std::array kNames{"acquire",   "try_acquire", "keep_alive", "release",   "release of a held",
+                                     "status",    "list",        "reset",      "keep_loan", "close",
+                                     "close_one", "death",       "undo"};
   return fmt::format("{} {}, loan {:x}{} in {}", kNames[static_cast<std::size_t>(call.kind)], call.number, call.loan,
                      call.bound ? ", bound" : "", call.process);
 }
