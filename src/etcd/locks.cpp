@@ -205,7 +205,8 @@ Answer<Release> release(Place& place, std::string_view signature, const std::fun
         commit_once(place.client(),
                     {.txn = {.guard = seen->guard(keys, signature), .then = {erase(state)}, .otherwise = {read(state)}},
                      .key = keys.grant(signature),
-                     .before = seen->kv},
+                     .before = seen->kv,
+                     .fences = keys.fences(signature)},
                     until);
     if (!answer) return answer.error();
     if (answer->succeeded) {
